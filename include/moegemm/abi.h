@@ -2,9 +2,10 @@
  * \file
  * The C ABI of moegemm, version 1: one table of functions a provider, over DLPack tensors.
  *
- * It is used both ways. A plug-in library exports `moegemm_plugin_entry` and offers such tables; the library itself offers its
- * built-in providers through `moegemm_find_provider`, so that a C caller sees one shape only. No C++ type, exception or allocation
- * crosses it: every object is destroyed by the side that made it, and texts that a function returns are owned by the callee.
+ * It is used both ways. A plug-in library exports `moegemm_plugin_entry` and offers such tables; the library itself
+ * offers its built-in providers through `moegemm_find_provider`, so that a C caller sees one shape only. No C++ type,
+ * exception or allocation crosses it: every object is destroyed by the side that made it, and texts that a function
+ * returns are owned by the callee.
  */
 #ifndef MOEGEMM_ABI_H
 #define MOEGEMM_ABI_H
@@ -101,11 +102,13 @@ typedef struct moegemm_provider {
     int32_t device_type;       /**< DLDeviceType of its tensors */
     int32_t needs_host_counts; /**< run refuses to work without host_m_indptr */
 
-    /** MOEGEMM_OK and "fp32" or "promoted_128", "full" or "bf16"; MOEGEMM_UNSUPPORTED for a variant that is not offered. */
+    /** MOEGEMM_OK and "fp32" or "promoted_128", "full" or "bf16"; MOEGEMM_UNSUPPORTED for a variant that is not
+     * offered. */
     moegemm_status (*variant)(void* self, const char* variant, const char** accumulation, const char** scale_range);
     /** MOEGEMM_OK, or MOEGEMM_UNSUPPORTED with the reason as last_error's `allowed`. */
     moegemm_status (*supports)(void* self, const moegemm_spec* spec);
-    moegemm_status (*plan)(void* self, const moegemm_spec* spec, const moegemm_plan_options* options, moegemm_plan** plan);
+    moegemm_status (*plan)(void* self, const moegemm_spec* spec, const moegemm_plan_options* options,
+                           moegemm_plan** plan);
     void (*destroy_plan)(moegemm_plan* plan);
     size_t (*workspace_bytes)(const moegemm_plan* plan);
     size_t (*packed_bytes)(const moegemm_plan* plan);

@@ -14,12 +14,13 @@ enum class ErrorCode : std::int32_t {
     ok = 0,
     invalid_argument = 1,  ///< a value outside of what the contract allows
     unsupported = 2,       ///< valid, but not offered by this provider or on this machine
-    out_of_memory = 3,     ///< needs more memory than there is; raised before anything is allocated where that can be known
-    overflow = 4,          ///< a size that does not fit in 64 bits
-    io = 5,                ///< a file or folder could not be read or written
-    parse = 6,             ///< a file or a string that does not follow its grammar
-    plugin = 7,            ///< a plug-in library that cannot be loaded, or that broke its contract
-    internal = 8,          ///< a fault of ours
+    out_of_memory =
+        3,         ///< needs more memory than there is; raised before anything is allocated where that can be known
+    overflow = 4,  ///< a size that does not fit in 64 bits
+    io = 5,        ///< a file or folder could not be read or written
+    parse = 6,     ///< a file or a string that does not follow its grammar
+    plugin = 7,    ///< a plug-in library that cannot be loaded, or that broke its contract
+    internal = 8,  ///< a fault of ours
 };
 
 /// The code's name, as records and messages print it ("invalid_argument").

@@ -18,18 +18,19 @@ namespace moegemm {
 /// What a plan is built for: everything but the row counts.
 struct GemmSpec {
     Variant variant = Variant::bf16;
-    DType a = DType::bf16;                        ///< element of A (scatter_tokens)
-    DType w = DType::bf16;                        ///< element of W (experts_weight)
-    DType dst = DType::bf16;                      ///< element of y: bf16, f16 or f32
+    DType a = DType::bf16;                         ///< element of A (scatter_tokens)
+    DType w = DType::bf16;                         ///< element of W (experts_weight)
+    DType dst = DType::bf16;                       ///< element of y: bf16, f16 or f32
     ScaleLayout scale_layout = ScaleLayout::none;  ///< of a_scale and b_scale
-    bool has_alpha = false;                       ///< whether alpha is given
-    std::int64_t experts = 0;                     ///< E, on this rank
-    std::int64_t n = 0;                           ///< N = new_hidden_size, columns of y
-    std::int64_t k = 0;                           ///< K = hidden_size, the depth
-    std::int64_t max_rows = 0;                    ///< the largest M that will be run
+    bool has_alpha = false;                        ///< whether alpha is given
+    std::int64_t experts = 0;                      ///< E, on this rank
+    std::int64_t n = 0;                            ///< N = new_hidden_size, columns of y
+    std::int64_t k = 0;                            ///< K = hidden_size, the depth
+    std::int64_t max_rows = 0;                     ///< the largest M that will be run
 
     /// Checks every field against the variant's row.
-    /// \throws Error invalid_argument naming the argument as the op spells it (hidden_size, new_hidden_size, num_experts, dtype,
+    /// \throws Error invalid_argument naming the argument as the op spells it (hidden_size, new_hidden_size,
+    /// num_experts, dtype,
     ///         w_dtype, dst_dtype, scale_layout, alpha, max_rows); overflow where a tensor's bytes do not fit
     void check() const;
 
@@ -67,11 +68,13 @@ struct Arguments {
                                         std::vector<std::string>* unknown);
 };
 
-/// A checked problem: a spec, and the rows of each expert. Past this type no code asks again whether its input makes sense.
+/// A checked problem: a spec, and the rows of each expert. Past this type no code asks again whether its input makes
+/// sense.
 class Problem {
 public:
     /// Checks the arguments, routes the tokens.
-    /// \throws Error invalid_argument naming the argument (arg_type, ep_size, topk, dtype, hidden_size, …), its value and what is
+    /// \throws Error invalid_argument naming the argument (arg_type, ep_size, topk, dtype, hidden_size, …), its value
+    /// and what is
     ///         allowed; overflow for sizes whose product does not fit
     [[nodiscard]] static Problem from(const Arguments& arguments, const Routing& routing);
 

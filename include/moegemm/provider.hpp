@@ -40,9 +40,9 @@ struct VariantSupport {
 struct ProviderInfo {
     std::string name;
     std::string version;
-    std::string description;           ///< one line
+    std::string description;            ///< one line
     DLDeviceType device_type = kDLCPU;  ///< where its tensors live
-    bool needs_host_counts = false;    ///< whether run() refuses to work without Operands::host_m_indptr
+    bool needs_host_counts = false;     ///< whether run() refuses to work without Operands::host_m_indptr
     std::array<VariantSupport, variants.size()> support{};  ///< in the variant table's order
 };
 
@@ -57,8 +57,9 @@ struct Support {
 /// What a caller may ask of a plan.
 struct PlanOptions {
     DLDevice device{kDLCPU, 0};
-    int threads = 0;     ///< CPU: how many to use; 0 is all that the process may run on
-    std::string kernel;  ///< a kernel family by its name ("avx2"), for tests and comparisons; empty: the provider's choice
+    int threads = 0;  ///< CPU: how many to use; 0 is all that the process may run on
+    std::string
+        kernel;  ///< a kernel family by its name ("avx2"), for tests and comparisons; empty: the provider's choice
 };
 
 /// A call made ready: built once for a spec, run for any row counts up to its largest M. Owns nothing of the caller's.
@@ -108,7 +109,8 @@ public:
     [[nodiscard]] virtual const ProviderInfo& info() const = 0;
     /// Whether plan() would succeed for this spec on this machine, or why not. Never throws for a checked spec.
     [[nodiscard]] virtual Support supports(const GemmSpec& spec) const = 0;
-    /// \throws Error unsupported with the reason that supports() gives; invalid_argument for an option that is out of range
+    /// \throws Error unsupported with the reason that supports() gives; invalid_argument for an option that is out of
+    /// range
     [[nodiscard]] virtual std::unique_ptr<Plan> plan(const GemmSpec& spec, const PlanOptions& options) const = 0;
 };
 
@@ -132,7 +134,8 @@ public:
     void add(std::shared_ptr<const Provider> provider, std::string source);
 
     /// Loads a plug-in library (abi.h) and adds its providers.
-    /// \throws Error plugin naming the path: not a library, no entry point, another ABI version, a table that is incomplete, an
+    /// \throws Error plugin naming the path: not a library, no entry point, another ABI version, a table that is
+    /// incomplete, an
     ///         exception that escaped from it
     void load_plugin(const std::filesystem::path& path);
 
@@ -144,7 +147,8 @@ public:
     [[nodiscard]] std::shared_ptr<const Provider> find(std::string_view name) const;
     /// In the order in which they were added.
     [[nodiscard]] std::vector<std::shared_ptr<const Provider>> providers() const;
-    /// Every provider that the project knows (reference cpu cuda hopper flashinfer cudnn cublas onednn), then the others found.
+    /// Every provider that the project knows (reference cpu cuda hopper flashinfer cudnn cublas onednn), then the
+    /// others found.
     [[nodiscard]] std::vector<ProviderStatus> status() const;
 
 private:

@@ -19,9 +19,10 @@ public:
     virtual void a_row(std::int64_t row, std::int64_t expert, std::span<double> values) const = 0;
     /// Row `n` of expert `expert`'s W. \param[out] values K numbers
     virtual void w_row(std::int64_t expert, std::int64_t n, std::span<double> values) const = 0;
-    [[nodiscard]] virtual float token_scale(std::int64_t row) const = 0;                          ///< token_channel; else 1
-    [[nodiscard]] virtual float channel_scale(std::int64_t expert, std::int64_t n) const = 0;  ///< token_channel; else 1
-    [[nodiscard]] virtual float alpha(std::int64_t expert) const = 0;                             ///< 1 where there is none
+    [[nodiscard]] virtual float token_scale(std::int64_t row) const = 0;  ///< token_channel; else 1
+    [[nodiscard]] virtual float channel_scale(std::int64_t expert,
+                                              std::int64_t n) const = 0;  ///< token_channel; else 1
+    [[nodiscard]] virtual float alpha(std::int64_t expert) const = 0;     ///< 1 where there is none
 };
 
 /// OperandRows over tensors in host memory; `operands.a`, `w` and their scales are given.
@@ -50,8 +51,8 @@ struct Element {
 
 /// The result before its only rounding, for chosen elements.
 /// int8 sums are exact in int64 and then scaled left to right in f32, as the contract has it; all else is float64.
-/// \param elements best ordered by expert and column: a row of W is decoded once for each run of the same (expert, column)
-/// \param[out] values one for each element
+/// \param elements best ordered by expert and column: a row of W is decoded once for each run of the same (expert,
+/// column) \param[out] values one for each element
 void reference_elements(const GemmSpec& spec, const OperandRows& rows, std::span<const Element> elements,
                         std::span<double> values);
 

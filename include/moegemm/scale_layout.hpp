@@ -20,7 +20,8 @@ enum class ScaleLayout : std::uint8_t {
     none,                  ///< the variant has no block scales
     mn_major,              ///< fp8_block: A's (C, R), W's (E, C, ⌈N/128⌉)
     k_major,               ///< fp8_block: A's (R, C), W's (E, ⌈N/128⌉, C)
-    swizzled_128x4,        ///< mx, nvfp4: each expert its own padded, swizzled matrix; A's start at 128·⌊(m_indptr[e]+127·e)/128⌋
+    swizzled_128x4,        ///< mx, nvfp4: each expert its own padded, swizzled matrix; A's start at
+                           ///< 128·⌊(m_indptr[e]+127·e)/128⌋
     swizzled_128x4_whole,  ///< mx, nvfp4: A's scales as one swizzled matrix of all rows; W's as in swizzled_128x4
     linear,                ///< mx, nvfp4: row-major and unpadded, A's (R, C), W's (E, N, C)
 };
@@ -46,7 +47,9 @@ inline constexpr std::int64_t tile_bytes = tile_rows * tile_columns;
 }
 
 /// Stored rows R' and columns C' of one swizzled matrix.
-[[nodiscard]] MOEGEMM_HD constexpr std::int64_t padded_rows(std::int64_t rows) noexcept { return round_up(rows, tile_rows); }
+[[nodiscard]] MOEGEMM_HD constexpr std::int64_t padded_rows(std::int64_t rows) noexcept {
+    return round_up(rows, tile_rows);
+}
 [[nodiscard]] MOEGEMM_HD constexpr std::int64_t padded_columns(std::int64_t columns) noexcept {
     return round_up(columns, tile_columns);
 }
@@ -59,7 +62,8 @@ inline constexpr std::int64_t tile_bytes = tile_rows * tile_columns;
 }
 
 /// The first stored row of expert `expert`'s scales of A (swizzled_128x4), where `first_row` = m_indptr[expert].
-[[nodiscard]] MOEGEMM_HD constexpr std::int64_t swizzled_start_row(std::int64_t first_row, std::int64_t expert) noexcept {
+[[nodiscard]] MOEGEMM_HD constexpr std::int64_t swizzled_start_row(std::int64_t first_row,
+                                                                   std::int64_t expert) noexcept {
     return (first_row + 127 * expert) / tile_rows * tile_rows;
 }
 
@@ -117,18 +121,17 @@ void swizzle_scales(std::span<const std::uint8_t> linear, std::span<std::uint8_t
 void unswizzle_scales(std::span<const std::uint8_t> swizzled, std::span<std::uint8_t> linear, std::int64_t rows,
                       std::int64_t columns);
 
-/// Re-orders A's scales of mx and nvfp4 variants from any of `linear`, `swizzled_128x4`, `swizzled_128x4_whole` to any other.
-/// \param m_indptr E+1 row offsets; m_indptr[E] rows in all
-/// \param columns  scales along K
-/// \param source   the bytes in layout `from`; (M, C), (M', C') or (padded_rows(M), C') of them
-/// \param target   the bytes in layout `to`; padding is written as 0
-/// \throws Error invalid_argument for a wrong size, a layout that is none of the three, or a bad m_indptr
-void convert_a_scales(ScaleLayout from, std::span<const std::uint8_t> source, ScaleLayout to, std::span<std::uint8_t> target,
-                      std::span<const std::int32_t> m_indptr, std::int64_t columns);
+/// Re-orders A's scales of mx and nvfp4 variants from any of `linear`, `swizzled_128x4`, `swizzled_128x4_whole` to any
+/// other. \param m_indptr E+1 row offsets; m_indptr[E] rows in all \param columns  scales along K \param source   the
+/// bytes in layout `from`; (M, C), (M', C') or (padded_rows(M), C') of them \param target   the bytes in layout `to`;
+/// padding is written as 0 \throws Error invalid_argument for a wrong size, a layout that is none of the three, or a
+/// bad m_indptr
+void convert_a_scales(ScaleLayout from, std::span<const std::uint8_t> source, ScaleLayout to,
+                      std::span<std::uint8_t> target, std::span<const std::int32_t> m_indptr, std::int64_t columns);
 
 /// Re-orders W's scales of mx and nvfp4 variants: `experts` matrices of (rows, columns) each.
 /// \throws Error as convert_a_scales
-void convert_w_scales(ScaleLayout from, std::span<const std::uint8_t> source, ScaleLayout to, std::span<std::uint8_t> target,
-                      std::int64_t experts, std::int64_t rows, std::int64_t columns);
+void convert_w_scales(ScaleLayout from, std::span<const std::uint8_t> source, ScaleLayout to,
+                      std::span<std::uint8_t> target, std::int64_t experts, std::int64_t rows, std::int64_t columns);
 
 }  // namespace moegemm

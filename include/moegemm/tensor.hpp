@@ -63,7 +63,7 @@ inline constexpr int role_count = 7;
 /// What a tensor of a call must be.
 struct TensorSpec {
     Role role;
-    std::string name;                 ///< as the op spells it: scatter_tokens, experts_weight, per_token_scale, …
+    std::string name;  ///< as the op spells it: scatter_tokens, experts_weight, per_token_scale, …
     DType dtype;
     std::vector<std::int64_t> shape;  ///< stored elements
     std::int64_t bytes;
@@ -75,7 +75,8 @@ struct TensorSpec {
 
 /// Bytes and FLOPs of a call, as the op's contract counts them.
 struct Accounting {
-    std::int64_t read_bytes;   ///< all inputs, with experts_token_count and experts_token_offset (E int32 each), without m_indptr
+    std::int64_t
+        read_bytes;  ///< all inputs, with experts_token_count and experts_token_offset (E int32 each), without m_indptr
     std::int64_t write_bytes;  ///< y
     std::int64_t io_bytes;     ///< both
     std::int64_t flops;        ///< 2·M·K·N
@@ -87,13 +88,13 @@ struct Accounting {
 
 /// The tensors of one call. Views: the caller keeps the memory alive until the call has ended.
 struct Operands {
-    Tensor a;        ///< scatter_tokens: (R, K), or (R, K/2) packed
-    Tensor w;        ///< experts_weight: (E, N, K), or (E, N, K/2) packed; may be absent where `packed_w` is given
-    Tensor a_scale;  ///< per_token_scale (R) or a_scale, as the variant has it
-    Tensor w_scale;  ///< experts_scale (E, N) or b_scale; may be absent where `packed_w` is given
-    Tensor alpha;    ///< (1) or (E) f32, where the spec has it
-    Tensor m_indptr;  ///< (E+1) i32, on the device of the others
-    Tensor y;         ///< (R, N) of the dst type
+    Tensor a;          ///< scatter_tokens: (R, K), or (R, K/2) packed
+    Tensor w;          ///< experts_weight: (E, N, K), or (E, N, K/2) packed; may be absent where `packed_w` is given
+    Tensor a_scale;    ///< per_token_scale (R) or a_scale, as the variant has it
+    Tensor w_scale;    ///< experts_scale (E, N) or b_scale; may be absent where `packed_w` is given
+    Tensor alpha;      ///< (1) or (E) f32, where the spec has it
+    Tensor m_indptr;   ///< (E+1) i32, on the device of the others
+    Tensor y;          ///< (R, N) of the dst type
     Tensor packed_w;   ///< (packed_bytes) u8: what Plan::pack made of w and w_scale
     Tensor workspace;  ///< (workspace_bytes) u8; may be absent where the plan needs none
     const std::int32_t* host_m_indptr = nullptr;  ///< optional copy of m_indptr on the host
@@ -102,10 +103,10 @@ struct Operands {
     [[nodiscard]] Tensor& operator[](Role role) noexcept;
 };
 
-/// Checks the tensors of a call: presence, type, shape, device, alignment of the base (to the element; 16 bytes are never asked for
-/// here), and, where m_indptr is in host memory, its values.
-/// R, the rows of A, y and the row-wise scales, is the same for all and at most spec.max_rows; on the host m_indptr ends at R.
-/// \throws Error invalid_argument naming the tensor, what it is and what it should be
+/// Checks the tensors of a call: presence, type, shape, device, alignment of the base (to the element; 16 bytes are
+/// never asked for here), and, where m_indptr is in host memory, its values. R, the rows of A, y and the row-wise
+/// scales, is the same for all and at most spec.max_rows; on the host m_indptr ends at R. \throws Error
+/// invalid_argument naming the tensor, what it is and what it should be
 void check_operands(const GemmSpec& spec, const Operands& operands, DLDevice device);
 
 }  // namespace moegemm
