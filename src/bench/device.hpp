@@ -1,0 +1,70 @@
+/// \file
+/// Where a case runs: memory, operands, the cold-cache rule, the clock and the floors of one device.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include <moegemm/reference.hpp>
+#include <moegemm/tensor.hpp>
+
+#include "bench/record.hpp"
+
+namespace moegemm::bench {
+
+/// What a dense product is measured with for the compute floor.
+enum class ComputeClass : std::uint8_t { bf16, int8 };
+
+/// A device of the benchmark. One case at a time uses it.
+class Device {
+public:
+    virtual ~Device() = default;
+
+    [[nodiscard]] virtual DLDevice dl() const = 0;
+    [[nodiscard]] virtual std::string sku_name() const = 0;            ///< "NVIDIA H200", the CPU's model name
+    [[nodiscard]] virtual std::string_view backend() const = 0;        ///< xpu-perf's folder: "CPU", "GPU"
+    [[nodiscard]] virtual std::string_view timing_method() const = 0;  ///< Measurement::method
+    [[nodiscard]] virtual int threads() const = 0;                     ///< PlanOptions::threads; 0 where it has none
+    [[nodiscard]] virtual void* stream() const = 0;                    ///< for Plan::run
+
+    /// Bytes that can still be allocated.
+    [[nodiscard]] virtual std::int64_t available_bytes() const = 0;
+    /// Bytes that the device itself will hold once calls are timed by `rule` beside `floor_bytes` of read floor.
+    [[nodiscard]] virtual std::int64_t own_bytes(CacheRule rule) const = 0;
+
+    /// Uninitialised memory, aligned to 4096 bytes; freed with the pointer.
+    /// \throws Error out_of_memory
+    [[nodiscard]] virtual std::shared_ptr<void> allocate(std::int64_t bytes) = 0;
+    /// Sets every byte.
+    virtual void set(void* target, std::uint8_t value, std::int64_t bytes) = 0;
+    virtual void copy_to_host(void* target, const void* source, std::int64_t bytes) = 0;
+
+    /// Writes the benchmark's operands (A, W, scales, alpha, m_indptr): a pure function of seed, tensor and index.
+    virtual void fill(const Problem& problem, std::uint64_t seed, Operands& operands) = 0;
+    /// The operands as numbers, for the reference.
+    /// \param problem, operands must outlive the result
+    [[nodiscard]] virtual std::unique_ptr<OperandRows> rows(const Problem& problem, const Operands& operands,
+                                                            std::uint64_t seed) = 0;
+
+    /// Applies the rule, then times one call by itself. \return µs
+    virtual double time(CacheRule rule, const std::function<void()>& call) = 0;
+
+    /// µs of a pure read of `bytes` under `rule`: the fastest of several ways. Measured once a run for the same
+    /// arguments.
+    [[nodiscard]] virtual double read_floor_us(std::int64_t bytes, CacheRule rule) = 0;
+    /// µs of one dense product of M, N, K; nothing where it cannot be measured. Measured once a run.
+    [[nodiscard]] virtual std::optional<double> compute_floor_us(std::int64_t m, std::int64_t n, std::int64_t k,
+                                                                 ComputeClass type) = 0;
+};
+
+/// A device by its name on the command line.
+/// \param name    "cpu"
+/// \param threads that the cases use; 0: all that the process may run on
+/// \throws Error invalid_argument ("device", "threads") with what there is
+[[nodiscard]] std::unique_ptr<Device> make_device(std::string_view name, int threads);
+
+}  // namespace moegemm::bench
