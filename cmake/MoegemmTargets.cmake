@@ -2,7 +2,7 @@
 
 function(moegemm_compile_options target)
   target_compile_options(${target} PRIVATE
-    -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wnon-virtual-dtor
+    -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion $<$<COMPILE_LANGUAGE:CXX>:-Wnon-virtual-dtor>
     $<$<BOOL:${MOEGEMM_WARNINGS_AS_ERRORS}>:-Werror>
     # One product and one sum stay two roundings: generated operands and routings are the same bits from every compiler.
     # Kernels that want fused operations ask for them file by file.
