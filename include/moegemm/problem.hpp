@@ -38,7 +38,7 @@ struct GemmSpec {
     /// Scales along K: ⌈K / scale_group⌉, 0 where there are no block scales.
     [[nodiscard]] std::int64_t scale_columns() const noexcept {
         const std::int64_t group = row().scale_group;
-        return group == 0 ? 0 : (k + group - 1) / group;
+        return group == 0 ? 0 : k / group + (k % group != 0 ? 1 : 0);  // k may be anything before check()
     }
     friend bool operator==(const GemmSpec&, const GemmSpec&) = default;
 };
