@@ -109,4 +109,8 @@ struct Operands {
 /// invalid_argument naming the tensor, what it is and what it should be
 void check_operands(const GemmSpec& spec, const Operands& operands, DLDevice device);
 
+/// Checks what packing reads and writes: w, w_scale and packed_w alone, as check_operands would.
+/// \throws Error invalid_argument naming the tensor
+void check_weights(const GemmSpec& spec, const Operands& operands, DLDevice device);
+
 }  // namespace moegemm

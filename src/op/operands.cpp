@@ -189,4 +189,23 @@ void check_operands(const GemmSpec& spec, const Operands& operands, DLDevice dev
     check_overlap(spec, operands);
 }
 
+void check_weights(const GemmSpec& spec, const Operands& operands, DLDevice device) {
+    for (const TensorSpec& tensor : tensor_specs(spec, 0)) {
+        if (tensor.role == Role::w || tensor.role == Role::w_scale) {
+            check_tensor(tensor, operands[tensor.role], device);
+        }
+    }
+    if (spec.row().scaling == Scaling::none && operands.w_scale.defined()) {
+        throw_tensor(tensor_name(spec.row(), Role::w_scale), "given",
+                     fmt::format("absent: {} has none", spec.row().name));
+    }
+    check_bytes("packed_w", operands.packed_w, device);
+    for (const Role role : {Role::w, Role::w_scale}) {
+        if (overlap(operands.packed_w, operands[role])) {
+            throw_tensor("packed_w", fmt::format("memory that overlaps {}", tensor_name(spec.row(), role)),
+                         "memory of its own");
+        }
+    }
+}
+
 }  // namespace moegemm

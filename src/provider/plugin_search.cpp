@@ -1,0 +1,57 @@
+#include "provider/plugin_search.hpp"
+
+#include <cstdlib>
+#include <string_view>
+
+#include <moegemm/error.hpp>
+
+namespace moegemm {
+namespace {
+
+void append(std::vector<std::string>& errors, std::vector<std::string> more) {
+    errors.insert(errors.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
+}
+
+}  // namespace
+
+std::vector<std::filesystem::path> default_plugin_folders() {
+    std::error_code error;
+    const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", error);
+    if (error) {
+        return {};
+    }
+    const std::filesystem::path folder = program.parent_path();
+    return {folder / "plugins", (folder / "../lib/moegemm/plugins").lexically_normal()};
+}
+
+std::vector<std::string> load_plugins_at(Registry& registry, const std::filesystem::path& path) {
+    std::error_code ignored;
+    if (std::filesystem::is_directory(path, ignored)) {
+        return registry.load_plugins(path);
+    }
+    try {
+        registry.load_plugin(path);
+        return {};
+    } catch (const Error& error) {
+        return {error.what()};
+    }
+}
+
+std::vector<std::string> load_default_plugins(Registry& registry) {
+    std::vector<std::string> errors;
+    const char* variable = std::getenv(plugin_path_variable);
+    std::string_view rest = variable == nullptr ? "" : variable;
+    while (!rest.empty()) {
+        const std::size_t colon = rest.find(':');
+        if (const std::string_view entry = rest.substr(0, colon); !entry.empty()) {
+            append(errors, load_plugins_at(registry, entry));
+        }
+        rest = colon == std::string_view::npos ? std::string_view() : rest.substr(colon + 1);
+    }
+    for (const std::filesystem::path& folder : default_plugin_folders()) {
+        append(errors, registry.load_plugins(folder));
+    }
+    return errors;
+}
+
+}  // namespace moegemm

@@ -1,0 +1,143 @@
+#include <algorithm>
+#include <array>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <moegemm/error.hpp>
+#include <moegemm/provider.hpp>
+
+#include "provider/plugin_library.hpp"
+
+namespace moegemm {
+namespace {
+
+/// A provider that the project has a name for.
+struct KnownProvider {
+    std::string_view name;
+    std::string_view description;
+    std::string_view lacks;  ///< what this version has none of; empty for a built-in provider
+};
+
+constexpr std::array<KnownProvider, 8> known_providers{{
+    {"reference", "float64 on one CPU thread: what every result is held against", ""},
+    {"cpu", "SIMD kernels for CPUs, multi-threaded", ""},
+    {"cuda", "kernels for NVIDIA GPUs from compute capability 8.0", "CUDA kernels"},
+    {"hopper", "kernels for NVIDIA Hopper GPUs (wgmma, TMA)", "Hopper kernels"},
+    {"flashinfer", "FlashInfer's grouped GEMMs, called for comparison", "bridge to FlashInfer"},
+    {"cudnn", "cuDNN's MoE grouped matmul, called for comparison", "bridge to cuDNN"},
+    {"cublas", "cuBLASLt, one matmul an expert, called for comparison", "bridge to cuBLASLt"},
+    {"onednn", "oneDNN, one matmul an expert, called for comparison", "bridge to oneDNN"},
+}};
+
+bool loaded_from(const std::string& source, const std::filesystem::path& path) {
+    std::error_code ignored;
+    return std::filesystem::equivalent(source, path, ignored);
+}
+
+}  // namespace
+
+void Registry::add(std::shared_ptr<const Provider> provider, std::string source) {
+    const std::string& name = provider->info().name;
+    for (const Entry& entry : entries_) {
+        if (entry.provider->info().name == name) {
+            throw Error(ErrorCode::invalid_argument, "provider", name,
+                        fmt::format("another name: {} has this one", entry.source));
+        }
+    }
+    entries_.push_back({std::move(provider), std::move(source)});
+}
+
+void Registry::load_plugin(const std::filesystem::path& path) {
+    const std::size_t before = entries_.size();
+    try {
+        for (std::shared_ptr<const Provider>& provider : load_plugin_library(path)) {
+            add(std::move(provider), path.string());
+        }
+    } catch (const Error& error) {
+        entries_.erase(entries_.begin() + static_cast<std::ptrdiff_t>(before), entries_.end());  // all of it or nothing
+        if (error.code() == ErrorCode::plugin) {
+            throw;
+        }
+        throw Error(ErrorCode::plugin, "plugin", path.string(),
+                    fmt::format("a library whose providers have names of their own ({})", error.what()));
+    }
+}
+
+std::vector<std::string> Registry::load_plugins(const std::filesystem::path& folder) {
+    std::vector<std::filesystem::path> libraries;
+    std::error_code error;
+    for (std::filesystem::directory_iterator file(folder, error), end; !error && file != end; file.increment(error)) {
+        const std::string name = file->path().filename().string();
+        if (name.starts_with("moegemm_") && name.ends_with(".so")) {
+            libraries.push_back(file->path());
+        }
+    }
+    std::vector<std::string> errors;
+    if (error && error != std::errc::no_such_file_or_directory) {
+        errors.push_back(Error(ErrorCode::plugin, "plugin", folder.string(),
+                               fmt::format("a folder that can be read ({})", error.message()))
+                             .what());
+    }
+    std::sort(libraries.begin(), libraries.end());
+    for (const std::filesystem::path& library : libraries) {
+        // The same file may be reached twice, by the user's path and a default one.
+        if (std::any_of(entries_.begin(), entries_.end(),
+                        [&](const Entry& entry) { return loaded_from(entry.source, library); })) {
+            continue;
+        }
+        try {
+            load_plugin(library);
+        } catch (const Error& failure) {
+            errors.emplace_back(failure.what());
+        }
+    }
+    return errors;
+}
+
+std::shared_ptr<const Provider> Registry::find(std::string_view name) const {
+    std::vector<std::string_view> names;
+    for (const Entry& entry : entries_) {
+        if (entry.provider->info().name == name) {
+            return entry.provider;
+        }
+        names.push_back(entry.provider->info().name);
+    }
+    throw Error(ErrorCode::invalid_argument, "provider", std::string(name),
+                names.empty() ? "none: no provider is loaded" : fmt::format("one of {}", fmt::join(names, ", ")));
+}
+
+std::vector<std::shared_ptr<const Provider>> Registry::providers() const {
+    std::vector<std::shared_ptr<const Provider>> all;
+    all.reserve(entries_.size());
+    for (const Entry& entry : entries_) {
+        all.push_back(entry.provider);
+    }
+    return all;
+}
+
+std::vector<ProviderStatus> Registry::status() const {
+    std::vector<ProviderStatus> all;
+    for (const KnownProvider& known : known_providers) {
+        ProviderStatus& row = all.emplace_back();
+        row.name = known.name;
+        row.description = known.description;
+        if (known.lacks.empty()) {
+            row.reason = "built in, but not added to this registry";
+            row.remedy = "Registry::with_builtin()";
+        } else {
+            row.reason = fmt::format("this version has no {}, and no plug-in that offers it is loaded", known.lacks);
+            row.remedy = "a plug-in library that offers it: moegemm providers --plugin FILE, or MOEGEMM_PLUGIN_PATH";
+        }
+    }
+    for (const Entry& entry : entries_) {
+        const ProviderInfo& about = entry.provider->info();
+        const auto known =
+            std::find_if(all.begin(), all.end(), [&](const ProviderStatus& row) { return row.name == about.name; });
+        ProviderStatus& row = known == all.end() ? all.emplace_back() : *known;
+        row = {about.name, about.description, true, "", "", entry.source};
+    }
+    return all;
+}
+
+}  // namespace moegemm
