@@ -1,0 +1,76 @@
+/// \file
+/// How a call is cut into tasks: blocks of an expert's rows by groups of panels.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <span>
+
+namespace moegemm::cpu {
+
+/// Rows of a task. 240 rows of a K block take 120 KiB as f32: with C beside it, what a second-level cache holds. A
+/// multiple of every tile's height.
+inline constexpr std::int64_t most_rows_of_task = 240;
+/// Columns of a task: so many share one decoding of A, and their C is 480 KiB at most.
+inline constexpr std::int64_t most_columns_of_task = 512;
+/// Tasks for each thread that make an uneven end small.
+inline constexpr std::int64_t wanted_tasks_per_thread = 8;
+
+/// Row blocks of an expert: as few as there can be, all equal but for one row.
+[[nodiscard]] constexpr std::int64_t row_blocks(std::int64_t rows) noexcept {
+    return (rows + most_rows_of_task - 1) / most_rows_of_task;
+}
+
+/// The queue of a call. Tasks are ordered by expert, panel group, row block, so that neighbours share their weights.
+struct TaskGrid {
+    std::int64_t panels_of_task;  ///< the last group of an expert may have fewer
+    std::int64_t panel_groups;
+    std::span<const std::int32_t> m_indptr;
+    std::span<std::int64_t> first_task;  ///< E+1, as m_indptr is of rows
+
+    /// \param first_task memory for E+1 numbers, filled here
+    [[nodiscard]] static TaskGrid from(std::span<const std::int32_t> m_indptr, std::int64_t panels,
+                                       std::int64_t panel_columns, int threads,
+                                       std::span<std::int64_t> first_task) noexcept {
+        std::int64_t blocks = 0;
+        for (std::size_t e = 0; e + 1 < m_indptr.size(); ++e) {
+            first_task[e] = blocks;
+            blocks += row_blocks(m_indptr[e + 1] - m_indptr[e]);
+        }
+        first_task.back() = blocks;
+        TaskGrid grid{most_columns_of_task / panel_columns, 0, m_indptr, first_task};
+        const std::int64_t wanted = wanted_tasks_per_thread * threads;
+        const auto groups = [&] { return (panels + grid.panels_of_task - 1) / grid.panels_of_task; };
+        while (grid.panels_of_task > 1 && groups() * blocks < wanted) {
+            grid.panels_of_task /= 2;
+        }
+        grid.panel_groups = groups();
+        for (std::int64_t& first : first_task) {
+            first *= grid.panel_groups;
+        }
+        return grid;
+    }
+
+    [[nodiscard]] std::int64_t tasks() const noexcept { return first_task.back(); }
+
+    /// A task: rows [row_begin, row_end) of expert `expert`, panels from `panel_begin` on.
+    struct Task {
+        std::int64_t expert;
+        std::int64_t row_begin;
+        std::int64_t row_end;
+        std::int64_t panel_begin;
+    };
+    [[nodiscard]] Task task(std::int64_t index) const noexcept {
+        const auto after = std::upper_bound(first_task.begin(), first_task.end(), index);
+        const auto expert = static_cast<std::size_t>(after - first_task.begin()) - 1;
+        const std::int64_t first_row = m_indptr[expert];
+        const std::int64_t rows = m_indptr[expert + 1] - first_row;
+        const std::int64_t blocks = row_blocks(rows);
+        const std::int64_t local = index - first_task[expert];
+        const std::int64_t block = local % blocks;
+        return {static_cast<std::int64_t>(expert), first_row + rows * block / blocks,
+                first_row + rows * (block + 1) / blocks, local / blocks * panels_of_task};
+    }
+};
+
+}  // namespace moegemm::cpu

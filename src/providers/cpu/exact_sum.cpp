@@ -1,0 +1,99 @@
+#include "providers/cpu/exact_sum.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
+
+namespace moegemm::cpu {
+namespace {
+
+constexpr std::size_t most_groups = k_block / 32;
+
+/// One row or column over a K block: unscaled numbers, and the scale of each group.
+struct Line {
+    std::array<float, k_block> values{};
+    std::array<double, most_groups> scale{};
+};
+
+double scale_value(std::uint8_t code) {
+    return code == 255 ? std::numeric_limits<double>::quiet_NaN() : std::ldexp(1.0, code - 127);
+}
+
+void read_row(const Shape& shape, const CallOperands& operands, const RowRange& rows, std::int64_t row,
+              std::int64_t block, Line& line) {
+    const std::int64_t offset = block * k_block * element_bits[static_cast<std::size_t>(shape.a)] / 8;
+    shape.kernels->decode_row[static_cast<std::size_t>(shape.a)](operands.a + row * shape.a_row_bytes + offset,
+                                                                 shape.depth(block), nullptr, shape.group_shift,
+                                                                 line.values.data());
+    for (std::int64_t g = 0; g < shape.groups(block); ++g) {
+        line.scale[static_cast<std::size_t>(g)] =
+            shape.a_grouped() ? scale_value(a_scale_code(shape, operands, rows, row, block * shape.block_groups + g))
+                              : 1.0;
+    }
+}
+
+void read_column(const Shape& shape, const PackedLayout& layout, const CallOperands& operands, std::int64_t expert,
+                 std::int64_t panel, std::int64_t column, std::int64_t block, Line& line) {
+    const DecodeRow decode = shape.kernels->decode_row[static_cast<std::size_t>(shape.w)];
+    const std::int64_t width = shape.kernels->panel_columns;
+    const std::int64_t n = panel * width + column;
+    const std::int64_t depth = shape.depth(block);
+    if (operands.packed != nullptr) {
+        const PackedBlock packed = packed_block(shape, layout, operands.packed, expert, panel, block);
+        std::array<std::uint8_t, k_block> elements{};
+        unpack_column(shape, layout, packed.elements, column, depth, elements.data());
+        decode(elements.data(), depth, nullptr, shape.group_shift, line.values.data());
+        for (std::int64_t g = 0; g < shape.groups(block); ++g) {
+            line.scale[static_cast<std::size_t>(g)] = scale_value(packed.scales[g * width + column]);
+        }
+        return;
+    }
+    const std::int64_t offset = block * k_block * element_bits[static_cast<std::size_t>(shape.w)] / 8;
+    decode(operands.w + (expert * shape.spec.n + n) * shape.w_row_bytes + offset, depth, nullptr, shape.group_shift,
+           line.values.data());
+    for (std::int64_t g = 0; g < shape.groups(block); ++g) {
+        line.scale[static_cast<std::size_t>(g)] =
+            scale_value(w_scale_code(shape, operands, expert, n, block * shape.block_groups + g));
+    }
+}
+
+float product(const Shape& shape, std::int64_t block, const Line& row, const Line& column) {
+    const auto group = static_cast<std::size_t>(group_sizes[static_cast<std::size_t>(shape.scale)]);
+    double total = 0.0;
+    for (std::size_t g = 0; g < static_cast<std::size_t>(shape.groups(block)); ++g) {
+        double sum = 0.0;
+        for (std::size_t k = g * group; k < (g + 1) * group; ++k) {
+            sum += static_cast<double>(row.values[k]) * static_cast<double>(column.values[k]);
+        }
+        total += sum * (row.scale[g] * column.scale[g]);
+    }
+    return static_cast<float>(total);
+}
+
+}  // namespace
+
+void replace_wide_sums(const Shape& shape, const PackedLayout& layout, const CallOperands& operands,
+                       const RowRange& rows, std::int64_t panel, std::int64_t tile, std::int64_t block,
+                       const std::uint8_t* wide_rows, const std::uint8_t* wide_columns, float* sums) {
+    const std::int64_t width = shape.kernels->tile_columns;
+    const std::int64_t columns = std::min(width, shape.columns(panel) - tile * width);
+    const bool any_row = std::any_of(wide_rows, wide_rows + rows.count, [](std::uint8_t wide) { return wide != 0; });
+    Line row_line;
+    Line column_line;
+    for (std::int64_t j = 0; j < columns; ++j) {
+        const std::int64_t column = tile * width + j;
+        if (wide_columns[column] == 0 && !any_row) {
+            continue;
+        }
+        read_column(shape, layout, operands, rows.expert, panel, column, block, column_line);
+        for (std::int64_t i = 0; i < rows.count; ++i) {
+            if (wide_columns[column] != 0 || wide_rows[i] != 0) {
+                read_row(shape, operands, rows, rows.begin + i, block, row_line);
+                sums[i * width + j] = product(shape, block, row_line, column_line);
+            }
+        }
+    }
+}
+
+}  // namespace moegemm::cpu

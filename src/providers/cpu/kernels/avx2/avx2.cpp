@@ -1,0 +1,143 @@
+// AVX2, FMA, F16C: eight lanes, 16 registers. 6 rows by two vectors leave room for B and the broadcast of A.
+#include "providers/cpu/kernels/avx2/avx2.hpp"
+
+#include <immintrin.h>
+
+#include "providers/cpu/kernels/outer_product.hpp"
+
+namespace moegemm::cpu {
+namespace {
+
+struct Avx2 {
+    static constexpr int lanes = 8;
+    static constexpr int tile_rows = 6;
+    static constexpr int panel_rows = 2;
+    using F = __m256;
+
+    static F zero() { return _mm256_setzero_ps(); }
+    static F load(const float* at) { return _mm256_loadu_ps(at); }
+    static void store(float* at, F value) { _mm256_storeu_ps(at, value); }
+    static F broadcast(float value) { return _mm256_set1_ps(value); }
+    static F add(F a, F b) { return _mm256_add_ps(a, b); }
+    static F mul(F a, F b) { return _mm256_mul_ps(a, b); }
+    static F fma(F a, F b, F c) { return _mm256_fmadd_ps(a, b, c); }
+    static void prefetch(const std::uint8_t* at) { _mm_prefetch(reinterpret_cast<const char*>(at), _MM_HINT_T0); }
+
+    static void add_int(std::int32_t* c, F sums) {
+        auto* at = reinterpret_cast<__m256i*>(c);
+        _mm256_storeu_si256(at, _mm256_add_epi32(_mm256_loadu_si256(at), _mm256_cvtps_epi32(sums)));
+    }
+    static void store_f16(std::uint16_t* at, F value) {
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(at), _mm256_cvtps_ph(value, _MM_FROUND_TO_NEAREST_INT));
+    }
+
+    /// e4m3 has f16's layout with three exponent bits fewer: its code, shifted, is f16 of the value / 2^8, subnormals
+    /// included (vcvtph2ps takes them at full speed, where an f32 route through subnormal operands would not).
+    static constexpr float unit(Element element) { return element == Element::e4m3 ? 256.0F : 1.0F; }
+
+    static __m128i load_16(const std::uint8_t* at) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(at)); }
+    static __m128i load_8(const std::uint8_t* at) { return _mm_loadl_epi64(reinterpret_cast<const __m128i*>(at)); }
+    static void halves_to_floats(__m256i halves, F& low, F& high) {
+        low = _mm256_cvtph_ps(_mm256_castsi256_si128(halves));
+        high = _mm256_cvtph_ps(_mm256_extracti128_si256(halves, 1));
+    }
+    /// e2m1 in the last four bits of each lane: a look-up of the magnitude (vpermps looks at three bits), then the
+    /// sign.
+    static F e2m1(__m256i codes) {
+        const F magnitude =
+            _mm256_permutevar8x32_ps(_mm256_setr_ps(0.0F, 0.5F, 1.0F, 1.5F, 2.0F, 3.0F, 4.0F, 6.0F), codes);
+        const __m256i sign = _mm256_and_si256(_mm256_slli_epi32(codes, 28), _mm256_set1_epi32(INT32_MIN));
+        return _mm256_or_ps(magnitude, _mm256_castsi256_ps(sign));
+    }
+
+    template <Element E>
+    static void decode(const std::uint8_t* at, F (&out)[4]) {
+        if constexpr (E == Element::bf16) {
+            for (int v = 0; v < 4; ++v) {
+                out[v] = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(load_16(at + 16 * v)), 16));
+            }
+        } else if constexpr (E == Element::i8) {
+            for (int v = 0; v < 4; ++v) {
+                out[v] = _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(load_8(at + 8 * v)));
+            }
+        } else if constexpr (E == Element::e4m3) {
+            for (int pair = 0; pair < 2; ++pair) {
+                // Sign to bits 15 and 14, magnitude to 13 … 7; then the second copy of the sign goes. A NaN sets all.
+                const __m256i words = _mm256_cvtepu8_epi16(load_16(at + 16 * pair));
+                const __m256i spread = _mm256_srai_epi16(_mm256_slli_epi16(words, 8), 1);
+                const __m256i halves = _mm256_and_si256(spread, _mm256_set1_epi16(static_cast<short>(0xBFFF)));
+                const __m256i magnitude = _mm256_set1_epi16(0x3F80);
+                const __m256i nan = _mm256_cmpeq_epi16(_mm256_and_si256(spread, magnitude), magnitude);
+                halves_to_floats(_mm256_or_si256(halves, nan), out[2 * pair], out[2 * pair + 1]);
+            }
+        } else if constexpr (E == Element::e5m2) {
+            for (int pair = 0; pair < 2; ++pair) {
+                const __m256i words = _mm256_cvtepu8_epi16(load_16(at + 16 * pair));
+                halves_to_floats(_mm256_slli_epi16(words, 8), out[2 * pair], out[2 * pair + 1]);
+            }
+        } else {
+            for (int v = 0; v < 4; ++v) {
+                // A quadword a byte: its low half ends in the low nibble, its high half in the high one.
+                std::int32_t four = 0;
+                std::memcpy(&four, at + 4 * v, sizeof four);
+                const __m256i bytes = _mm256_cvtepu8_epi64(_mm_cvtsi32_si128(four));
+                out[v] = e2m1(_mm256_or_si256(bytes, _mm256_slli_epi64(bytes, 28)));
+            }
+        }
+    }
+
+    static void decode_e2m1_panel(const std::uint8_t* at, F (&out)[4]) {
+        const __m256i words = _mm256_cvtepu16_epi32(load_16(at));
+        out[0] = e2m1(words);
+        out[1] = e2m1(_mm256_srli_epi32(words, 4));
+        out[2] = e2m1(_mm256_srli_epi32(words, 8));
+        out[3] = e2m1(_mm256_srli_epi32(words, 12));
+    }
+
+    template <GroupScale G>
+    static F scales(const std::uint8_t* at) {
+        if constexpr (G == GroupScale::ue8m0) {
+            const __m256i codes = _mm256_cvtepu8_epi32(load_8(at));
+            // 2^-127 is subnormal, and the last code is NaN, not infinity.
+            const __m256i zero = _mm256_cmpeq_epi32(codes, _mm256_setzero_si256());
+            const __m256i last = _mm256_cmpeq_epi32(codes, _mm256_set1_epi32(255));
+            const __m256i fix = _mm256_or_si256(_mm256_and_si256(zero, _mm256_set1_epi32(0x00400000)),
+                                                _mm256_and_si256(last, _mm256_set1_epi32(0x7FC00000)));
+            return _mm256_castsi256_ps(_mm256_or_si256(_mm256_slli_epi32(codes, 23), fix));
+        } else {
+            const __m128i codes = _mm_and_si128(_mm_cvtepu8_epi16(load_8(at)), _mm_set1_epi16(0x7F));
+            const __m128i nan = _mm_cmpeq_epi16(codes, _mm_set1_epi16(0x7F));
+            const __m128i halves = _mm_or_si128(_mm_slli_epi16(codes, 7), nan);
+            return _mm256_mul_ps(_mm256_cvtph_ps(halves), _mm256_set1_ps(256.0F));
+        }
+    }
+
+    /// 8×8: 2×2 and 4×4 within the 128-bit halves, then the halves.
+    static void transpose(const float* in, float* out, std::int64_t out_stride) {
+        F rows[8];
+        F pairs[8];
+        for (int r = 0; r < 8; ++r) {
+            rows[r] = load(in + r * k_block);
+        }
+        for (int r = 0; r < 8; r += 2) {
+            pairs[r] = _mm256_unpacklo_ps(rows[r], rows[r + 1]);
+            pairs[r + 1] = _mm256_unpackhi_ps(rows[r], rows[r + 1]);
+        }
+        for (int r = 0; r < 8; r += 4) {
+            for (int half = 0; half < 2; ++half) {
+                rows[r + 2 * half] = _mm256_shuffle_ps(pairs[r + half], pairs[r + half + 2], 0x44);
+                rows[r + 2 * half + 1] = _mm256_shuffle_ps(pairs[r + half], pairs[r + half + 2], 0xEE);
+            }
+        }
+        for (int column = 0; column < 4; ++column) {
+            store(out + column * out_stride, _mm256_permute2f128_ps(rows[column], rows[4 + column], 0x20));
+            store(out + (4 + column) * out_stride, _mm256_permute2f128_ps(rows[column], rows[4 + column], 0x31));
+        }
+    }
+};
+
+}  // namespace
+
+constinit const KernelFamily avx2_family = make_family<Avx2>("avx2");
+
+}  // namespace moegemm::cpu

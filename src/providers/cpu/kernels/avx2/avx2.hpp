@@ -1,0 +1,11 @@
+/// \file
+/// Kernels for AVX2, FMA and F16C.
+#pragma once
+
+#include "providers/cpu/kernels/kernel_family.hpp"
+
+namespace moegemm::cpu {
+
+extern const KernelFamily avx2_family;
+
+}  // namespace moegemm::cpu

@@ -1,0 +1,159 @@
+// AVX-512 F, BW, DQ, VL: sixteen lanes, 32 registers. 12 rows by two vectors leave room for B and the broadcast of A.
+#include "providers/cpu/kernels/avx512/avx512.hpp"
+
+#include <immintrin.h>
+
+#include "providers/cpu/kernels/outer_product.hpp"
+
+// gcc 12's intrinsics pass a deliberately undefined vector where nothing is masked, and are warned about (PR 105593).
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
+
+namespace moegemm::cpu {
+namespace {
+
+struct Avx512 {
+    static constexpr int lanes = 16;
+    static constexpr int tile_rows = 12;
+    static constexpr int panel_rows = 4;
+    using F = __m512;
+
+    static F zero() { return _mm512_setzero_ps(); }
+    static F load(const float* at) { return _mm512_loadu_ps(at); }
+    static void store(float* at, F value) { _mm512_storeu_ps(at, value); }
+    static F broadcast(float value) { return _mm512_set1_ps(value); }
+    static F add(F a, F b) { return _mm512_add_ps(a, b); }
+    static F mul(F a, F b) { return _mm512_mul_ps(a, b); }
+    static F fma(F a, F b, F c) { return _mm512_fmadd_ps(a, b, c); }
+    static void prefetch(const std::uint8_t* at) { _mm_prefetch(reinterpret_cast<const char*>(at), _MM_HINT_T0); }
+
+    static void add_int(std::int32_t* c, F sums) {
+        _mm512_storeu_si512(c, _mm512_add_epi32(_mm512_loadu_si512(c), _mm512_cvtps_epi32(sums)));
+    }
+    static void store_f16(std::uint16_t* at, F value) {
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(at),
+                            _mm512_cvtps_ph(value, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+    }
+
+    /// e4m3 has f16's layout with three exponent bits fewer: its code, shifted, is f16 of the value / 2^8, subnormals
+    /// included (vcvtph2ps takes them at full speed, where an f32 route through subnormal operands would not).
+    static constexpr float unit(Element element) { return element == Element::e4m3 ? 256.0F : 1.0F; }
+
+    static __m512i bytes_to_words(const std::uint8_t* at) {
+        return _mm512_cvtepu8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(at)));
+    }
+    static void halves_to_floats(__m512i halves, F& low, F& high) {
+        low = _mm512_cvtph_ps(_mm512_castsi512_si256(halves));
+        high = _mm512_cvtph_ps(_mm512_extracti64x4_epi64(halves, 1));
+    }
+    static __m128i load_16(const std::uint8_t* at) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(at)); }
+
+    /// The sixteen numbers of e2m1, by code.
+    static F e2m1_table() {
+        return _mm512_setr_ps(0.0F, 0.5F, 1.0F, 1.5F, 2.0F, 3.0F, 4.0F, 6.0F, -0.0F, -0.5F, -1.0F, -1.5F, -2.0F, -3.0F,
+                              -4.0F, -6.0F);
+    }
+
+    template <Element E>
+    static void decode(const std::uint8_t* at, F (&out)[4]) {
+        if constexpr (E == Element::bf16) {
+            for (int v = 0; v < 4; ++v) {
+                const __m256i words = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(at + 32 * v));
+                out[v] = _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(words), 16));
+            }
+        } else if constexpr (E == Element::i8) {
+            for (int v = 0; v < 4; ++v) {
+                out[v] = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(load_16(at + 16 * v)));
+            }
+        } else if constexpr (E == Element::e4m3) {
+            for (int pair = 0; pair < 2; ++pair) {
+                // Sign to bits 15 and 14, magnitude to 13 … 7; then the second copy of the sign goes.
+                const __m512i spread = _mm512_srai_epi16(_mm512_slli_epi16(bytes_to_words(at + 32 * pair), 8), 1);
+                const __m512i halves = _mm512_and_si512(spread, _mm512_set1_epi16(static_cast<short>(0xBFFF)));
+                const __m512i magnitude = _mm512_set1_epi16(0x3F80);
+                const __mmask32 nan = _mm512_cmpeq_epi16_mask(_mm512_and_si512(spread, magnitude), magnitude);
+                halves_to_floats(_mm512_mask_blend_epi16(nan, halves, _mm512_set1_epi16(0x7E00)), out[2 * pair],
+                                 out[2 * pair + 1]);
+            }
+        } else if constexpr (E == Element::e5m2) {
+            for (int pair = 0; pair < 2; ++pair) {
+                halves_to_floats(_mm512_slli_epi16(bytes_to_words(at + 32 * pair), 8), out[2 * pair],
+                                 out[2 * pair + 1]);
+            }
+        } else {
+            for (int v = 0; v < 4; ++v) {
+                // A quadword a byte: its low half ends in the low nibble, its high half in the high one. vpermps looks
+                // at the last four bits only.
+                const __m512i bytes =
+                    _mm512_cvtepu8_epi64(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(at + 8 * v)));
+                out[v] = _mm512_permutexvar_ps(_mm512_or_si512(bytes, _mm512_slli_epi64(bytes, 28)), e2m1_table());
+            }
+        }
+    }
+
+    static void decode_e2m1_panel(const std::uint8_t* at, F (&out)[4]) {
+        const __m512i words = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(at)));
+        const F table = e2m1_table();
+        out[0] = _mm512_permutexvar_ps(words, table);
+        out[1] = _mm512_permutexvar_ps(_mm512_srli_epi32(words, 4), table);
+        out[2] = _mm512_permutexvar_ps(_mm512_srli_epi32(words, 8), table);
+        out[3] = _mm512_permutexvar_ps(_mm512_srli_epi32(words, 12), table);
+    }
+
+    template <GroupScale G>
+    static F scales(const std::uint8_t* at) {
+        if constexpr (G == GroupScale::ue8m0) {
+            const __m512i codes = _mm512_cvtepu8_epi32(load_16(at));
+            __m512i bits = _mm512_slli_epi32(codes, 23);
+            // 2^-127 is subnormal, and the last code is NaN, not infinity.
+            bits = _mm512_mask_mov_epi32(bits, _mm512_testn_epi32_mask(codes, codes), _mm512_set1_epi32(0x00400000));
+            bits = _mm512_mask_mov_epi32(bits, _mm512_cmpeq_epi32_mask(codes, _mm512_set1_epi32(255)),
+                                         _mm512_set1_epi32(0x7FC00000));
+            return _mm512_castsi512_ps(bits);
+        } else {
+            const __m256i codes = _mm256_and_si256(_mm256_cvtepu8_epi16(load_16(at)), _mm256_set1_epi16(0x7F));
+            const __mmask16 nan = _mm256_cmpeq_epi16_mask(codes, _mm256_set1_epi16(0x7F));
+            const __m256i halves = _mm256_mask_blend_epi16(nan, _mm256_slli_epi16(codes, 7), _mm256_set1_epi16(0x7E00));
+            return _mm512_mul_ps(_mm512_cvtph_ps(halves), _mm512_set1_ps(256.0F));
+        }
+    }
+
+    /// 16×16: 2×2 and 4×4 within the 128-bit quarters, then the quarters.
+    static void transpose(const float* in, float* out, std::int64_t out_stride) {
+        F rows[16];
+        F pairs[16];
+        for (int r = 0; r < 16; ++r) {
+            rows[r] = load(in + r * k_block);
+        }
+        for (int r = 0; r < 16; r += 2) {
+            pairs[r] = _mm512_unpacklo_ps(rows[r], rows[r + 1]);
+            pairs[r + 1] = _mm512_unpackhi_ps(rows[r], rows[r + 1]);
+        }
+        for (int r = 0; r < 16; r += 4) {
+            for (int half = 0; half < 2; ++half) {
+                const __m512d low = _mm512_castps_pd(pairs[r + half]);
+                const __m512d high = _mm512_castps_pd(pairs[r + half + 2]);
+                rows[r + 2 * half] = _mm512_castpd_ps(_mm512_unpacklo_pd(low, high));
+                rows[r + 2 * half + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(low, high));
+            }
+        }
+        for (int column = 0; column < 4; ++column) {
+            const F even_low = _mm512_shuffle_f32x4(rows[column], rows[4 + column], 0x88);
+            const F odd_low = _mm512_shuffle_f32x4(rows[column], rows[4 + column], 0xDD);
+            const F even_high = _mm512_shuffle_f32x4(rows[8 + column], rows[12 + column], 0x88);
+            const F odd_high = _mm512_shuffle_f32x4(rows[8 + column], rows[12 + column], 0xDD);
+            store(out + column * out_stride, _mm512_shuffle_f32x4(even_low, even_high, 0x88));
+            store(out + (4 + column) * out_stride, _mm512_shuffle_f32x4(odd_low, odd_high, 0x88));
+            store(out + (8 + column) * out_stride, _mm512_shuffle_f32x4(even_low, even_high, 0xDD));
+            store(out + (12 + column) * out_stride, _mm512_shuffle_f32x4(odd_low, odd_high, 0xDD));
+        }
+    }
+};
+
+}  // namespace
+
+constinit const KernelFamily avx512_family = make_family<Avx512>("avx512");
+
+}  // namespace moegemm::cpu

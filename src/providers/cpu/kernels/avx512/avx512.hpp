@@ -1,0 +1,11 @@
+/// \file
+/// Kernels for AVX-512 F, BW, DQ and VL.
+#pragma once
+
+#include "providers/cpu/kernels/kernel_family.hpp"
+
+namespace moegemm::cpu {
+
+extern const KernelFamily avx512_family;
+
+}  // namespace moegemm::cpu

@@ -1,0 +1,11 @@
+/// \file
+/// Kernels in portable C++ vectors: every machine.
+#pragma once
+
+#include "providers/cpu/kernels/kernel_family.hpp"
+
+namespace moegemm::cpu {
+
+extern const KernelFamily generic_family;
+
+}  // namespace moegemm::cpu

@@ -1,0 +1,87 @@
+/// \file
+/// The tensors of one call as the loops see them, and reading a K block of them as f32.
+#pragma once
+
+#include <cstdint>
+
+#include "providers/cpu/packed_weights.hpp"
+#include "providers/cpu/shape.hpp"
+
+namespace moegemm::cpu {
+
+/// The tensors of one call: plain addresses, checked before.
+struct CallOperands {
+    const std::uint8_t* a;
+    const std::uint8_t* w;        ///< null where packed weights are given
+    const std::uint8_t* packed;   ///< or null
+    const std::uint8_t* a_scale;  ///< bytes, of group scales
+    const std::uint8_t* w_scale;  ///< likewise; unused where packed weights are given
+    const float* a_factor;        ///< f32 scales: per_token_scale, fp8_block's a_scale
+    const float* w_factor;        ///< f32 scales: experts_scale, fp8_block's b_scale
+    const float* alpha;           ///< or null
+    const std::int32_t* m_indptr;
+    std::uint8_t* y;
+    std::int64_t rows;  ///< R, of A and y
+
+    /// \param operands as Plan::run checked them
+    [[nodiscard]] static CallOperands from(const Operands& operands);
+};
+
+/// The first ue8m0 code with which an element of this type may leave f32: 2^(code − 127) · the type's largest number
+/// ≥ 2^128. Codes from here to 254 take the exact route (exact_sum.hpp); 255, NaN, is NaN in either.
+[[nodiscard]] constexpr std::uint8_t first_wide_scale(Element element) noexcept {
+    switch (element) {
+        case Element::e4m3:
+            return 247;  // 448 = 1.75 · 2^8
+        case Element::e5m2:
+            return 240;  // 57344 = 1.75 · 2^15
+        case Element::e2m1:
+            return 253;  // 6 = 1.5 · 2^2
+        default:
+            return 255;  // has no scale
+    }
+}
+
+/// The rows of A that a task works on.
+struct RowRange {
+    std::int64_t expert;
+    std::int64_t expert_row;  ///< m_indptr[expert]
+    std::int64_t begin;       ///< of all rows
+    std::int64_t count;
+};
+
+/// The group scale of row `row` of A, as stored.
+[[nodiscard]] inline std::uint8_t a_scale_code(const Shape& shape, const CallOperands& operands, const RowRange& rows,
+                                               std::int64_t row, std::int64_t group) noexcept {
+    return operands.a_scale[scales::a_scale_index(shape.spec.scale_layout, row, group, rows.expert, rows.expert_row,
+                                                  operands.rows, shape.spec.scale_columns())];
+}
+
+/// The group scale of row `n` of expert `expert`'s weights, as stored in an unpacked tensor.
+[[nodiscard]] inline std::uint8_t w_scale_code(const Shape& shape, const CallOperands& operands, std::int64_t expert,
+                                               std::int64_t n, std::int64_t group) noexcept {
+    return operands.w_scale[scales::w_scale_index(shape.spec.scale_layout, expert, n, group, shape.spec.n,
+                                                  shape.spec.scale_columns())];
+}
+
+/// Decodes a K block of some rows of A, scales multiplied in.
+/// \param[out] out  (rows.count, k_block)
+/// \param[out] wide (rows.count): 1 for a row that needs the exact route in this block, else 0; untouched without
+///                  ue8m0 scales
+/// \return whether any is 1
+bool read_a_block(const Shape& shape, const CallOperands& operands, const RowRange& rows, std::int64_t block,
+                  float* out, std::uint8_t* wide);
+
+/// Decodes a K block of one panel of unpacked weights, scales multiplied in.
+/// \param[out] stage (panel_columns, k_block), a buffer
+/// \param[out] out   (2, k_block, tile_columns)
+void read_w_block(const Shape& shape, const CallOperands& operands, std::int64_t expert, std::int64_t panel,
+                  std::int64_t block, float* stage, float* out);
+
+/// Marks the columns of a panel that need the exact route in a K block.
+/// \param[out] wide (panel_columns): 1 or 0; untouched without ue8m0 scales
+/// \return whether any is 1
+bool find_wide_columns(const Shape& shape, const PackedLayout& layout, const CallOperands& operands,
+                       std::int64_t expert, std::int64_t panel, std::int64_t block, std::uint8_t* wide);
+
+}  // namespace moegemm::cpu
