@@ -5,6 +5,8 @@
 #include <utility>
 #include <vector>
 
+#include <fmt/format.h>
+
 #include <moegemm/abi.h>
 #include <moegemm/error.hpp>
 #include <moegemm/plugin.hpp>
@@ -68,9 +70,8 @@ moegemm_status moegemm_problem_create(const char* const* keys, const char* const
         }
         std::vector<std::pair<std::string, ArgumentValue>> pairs;
         for (std::size_t i = 0; i < count; ++i) {
-            const std::string index = "[" + std::to_string(i) + "]";
-            pairs.emplace_back(require(keys[i], "keys" + index),
-                               parse_argument_value(require(values[i], "values" + index)));
+            pairs.emplace_back(require(keys[i], fmt::format("keys[{}]", i)),
+                               parse_argument_value(require(values[i], fmt::format("values[{}]", i))));
         }
         Problem made = Problem::from(Arguments::from(pairs, nullptr),
                                      Routing::parse(routing == nullptr ? "balanced" : routing, seed));
