@@ -35,8 +35,11 @@ struct Routing {
 
 /// The routing arguments of the op.
 struct RoutingArguments {
+    /// More experts than any model has: keeps tables of experts small however wrong the input is.
+    static constexpr std::int64_t max_experts = std::int64_t{1} << 20;
+
     std::int64_t num_tokens = 0;   ///< ≥ 0
-    std::int64_t num_experts = 0;  ///< ≥ 1, a multiple of ep_size
+    std::int64_t num_experts = 0;  ///< 1 … max_experts, a multiple of ep_size
     std::int64_t topk = 0;         ///< 1 … num_experts
     std::int64_t ep_size = 1;      ///< ≥ 1
     std::int64_t ep_rank = 0;      ///< 0 … ep_size − 1

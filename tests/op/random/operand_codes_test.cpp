@@ -16,25 +16,13 @@
 #include <moegemm/error.hpp>
 #include <nlohmann/json.hpp>
 
+#include "op/host_case.hpp"
 #include "op/random/operand_fill.hpp"
 
 namespace moegemm {
 namespace {
 
-GemmSpec spec_of(Variant variant) {
-    const VariantInfo& row = info(variant);
-    GemmSpec spec;
-    spec.variant = variant;
-    spec.a = row.a;
-    spec.w = row.w;
-    spec.scale_layout = row.layouts[0];
-    spec.has_alpha = row.alpha != Alpha::none;
-    spec.experts = 3;
-    spec.n = 8;
-    spec.k = 256;
-    spec.max_rows = 16;
-    return spec;
-}
+GemmSpec spec_of(Variant variant) { return test::spec_of(variant, 3, 8, 256); }
 
 Role role_named(const std::string& name) {
     const std::map<std::string, Role> roles{
