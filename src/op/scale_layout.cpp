@@ -63,7 +63,7 @@ void convert_a_scales(ScaleLayout from, std::span<const std::uint8_t> source, Sc
                       std::span<std::uint8_t> target, std::span<const std::int32_t> m_indptr, std::int64_t columns) {
     check_layout("from", from);
     check_layout("to", to);
-    const std::int64_t experts = static_cast<std::int64_t>(m_indptr.size()) - 1;
+    const std::int64_t experts = std::max(static_cast<std::int64_t>(m_indptr.size()) - 1, std::int64_t{1});
     const std::int64_t rows = m_indptr.empty() ? 0 : m_indptr.back();
     check_m_indptr(m_indptr, experts, rows);
     check_matrix(rows + scales::tile_rows * experts, columns);
