@@ -1,0 +1,78 @@
+#include <algorithm>
+
+#include <gtest/gtest.h>
+
+#include <moegemm/provider.hpp>
+
+#include "op/expect_error.hpp"
+#include "providers/reference/provider.hpp"
+
+namespace moegemm::test {
+namespace {
+
+class NamedProvider final : public Provider {
+public:
+    explicit NamedProvider(std::string name) { about_.name = std::move(name); }
+    [[nodiscard]] const ProviderInfo& info() const override { return about_; }
+    [[nodiscard]] Support supports(const GemmSpec& /*spec*/) const override { return Support::no("it is a name"); }
+    [[nodiscard]] std::unique_ptr<Plan> plan(const GemmSpec& /*spec*/, const PlanOptions& /*options*/) const override {
+        throw Error(ErrorCode::unsupported, "spec", about_.name, "nothing");
+    }
+
+private:
+    ProviderInfo about_;
+};
+
+TEST(Registry, HasTheBuiltInProviders) {
+    const Registry registry = Registry::with_builtin();
+    std::vector<std::string> names;
+    for (const auto& provider : registry.providers()) {
+        names.push_back(provider->info().name);
+    }
+    EXPECT_EQ(names, (std::vector<std::string>{"reference", "cpu"}));
+    EXPECT_EQ(registry.find("cpu")->info().name, "cpu");
+}
+
+TEST(Registry, NamesAreUnique) {
+    Registry registry;
+    registry.add(make_reference_provider(), "built in");
+    EXPECT_TRUE(throws_error(ErrorCode::invalid_argument, "provider", "reference", "built in",
+                             [&] { registry.add(std::make_shared<NamedProvider>("reference"), "/x.so"); }));
+    EXPECT_EQ(registry.providers().size(), 1U);
+}
+
+TEST(Registry, AnUnknownNameListsTheKnownOnes) {
+    Registry registry;
+    EXPECT_TRUE(throws_error(ErrorCode::invalid_argument, "provider", "gpu", "no provider",
+                             [&] { (void)registry.find("gpu"); }));
+    registry.add(std::make_shared<NamedProvider>("one"), "a");
+    registry.add(std::make_shared<NamedProvider>("two"), "b");
+    EXPECT_TRUE(throws_error(ErrorCode::invalid_argument, "provider", "gpu", "one of one, two",
+                             [&] { (void)registry.find("gpu"); }));
+}
+
+TEST(Registry, StatusKnowsTheWholeProject) {
+    Registry registry = Registry::with_builtin();
+    registry.add(std::make_shared<NamedProvider>("mine"), "/plugins/moegemm_mine.so");
+    registry.add(std::make_shared<NamedProvider>("cudnn"), "/plugins/moegemm_cudnn.so");
+    const std::vector<ProviderStatus> status = registry.status();
+    std::vector<std::string> names;
+    for (const ProviderStatus& row : status) {
+        names.push_back(row.name);
+        EXPECT_EQ(row.available, row.reason.empty()) << row.name;
+        EXPECT_EQ(row.available, row.remedy.empty()) << row.name;
+        EXPECT_EQ(row.available, !row.source.empty()) << row.name;
+        EXPECT_TRUE(!row.description.empty() || row.source != "built in") << row.name;
+    }
+    EXPECT_EQ(names, (std::vector<std::string>{"reference", "cpu", "cuda", "hopper", "flashinfer", "cudnn", "cublas",
+                                               "onednn", "mine"}));
+    EXPECT_TRUE(status[0].available && status[1].available && status[5].available && status[8].available);
+    EXPECT_EQ(status[0].source, "built in");
+    EXPECT_EQ(status[5].source, "/plugins/moegemm_cudnn.so");
+    EXPECT_FALSE(status[2].available);
+    EXPECT_NE(status[2].remedy.find("--plugin FILE"), std::string::npos);
+    EXPECT_NE(status[2].remedy.find("MOEGEMM_PLUGIN_PATH"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace moegemm::test
