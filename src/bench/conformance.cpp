@@ -11,6 +11,7 @@
 
 #include <fmt/format.h>
 
+#include "bench/guarded_buffer.hpp"
 #include "bench/text_file.hpp"
 #include "op/checked.hpp"
 
@@ -46,36 +47,11 @@ std::vector<std::uint8_t> read_tensor(const std::filesystem::path& folder, const
     return data;
 }
 
-/// Bytes with a guard on both sides. All of it starts as poison: a byte pattern that is a large finite number in every
-/// dst type, so that an element that was not written conforms neither to a number nor to NaN.
-class GuardedMemory {
-public:
-    explicit GuardedMemory(std::size_t bytes) : bytes_(bytes), memory_(bytes + 2 * guard + alignment, poison) {
-        const auto address = reinterpret_cast<std::uintptr_t>(memory_.data()) + guard;
-        begin_ = guard + (alignment - address % alignment) % alignment;
-    }
+/// A byte pattern that is a large finite number in every dst type: an element that was not written conforms neither to
+/// a number nor to NaN.
+constexpr std::uint8_t poison = 0x7B;
 
-    [[nodiscard]] void* data() noexcept { return memory_.data() + begin_; }
-    [[nodiscard]] bool intact() const {
-        const auto is_poison = [](std::uint8_t byte) { return byte == poison; };
-        const auto first = memory_.begin() + static_cast<std::ptrdiff_t>(begin_);
-        return std::all_of(memory_.begin(), first, is_poison) &&
-               std::all_of(first + static_cast<std::ptrdiff_t>(bytes_), memory_.end(), is_poison);
-    }
-
-private:
-    static constexpr std::size_t guard = 256;
-    static constexpr std::size_t alignment = 64;
-    static constexpr std::uint8_t poison = 0x7B;
-
-    std::size_t bytes_;
-    std::vector<std::uint8_t> memory_;
-    std::size_t begin_ = 0;
-};
-
-Tensor byte_tensor(GuardedMemory& memory, std::size_t bytes) {
-    return {memory.data(), DType::u8, {static_cast<std::int64_t>(bytes)}};
-}
+Tensor byte_tensor(const GuardedBuffer& memory) { return {memory.data(), DType::u8, {memory.bytes()}}; }
 
 Operands input_operands(const ConformanceCase& item) {
     Operands operands;
@@ -91,9 +67,6 @@ Operands input_operands(const ConformanceCase& item) {
     }
     return operands;
 }
-
-Verdict failed(std::string reason) { return {Verdict::Outcome::failed, std::move(reason), 0, 0}; }
-Verdict skipped(std::string reason) { return {Verdict::Outcome::skipped, std::move(reason), 0, 0}; }
 
 /// What keeps a provider from running the case; empty where nothing does.
 std::string obstacle(const Manifest& manifest, const Provider& provider) {
@@ -116,80 +89,86 @@ std::string obstacle(const Manifest& manifest, const Provider& provider) {
     return {};
 }
 
+/// One plan on one case.
 class Check {
 public:
-    Check(const ConformanceCase& item, const Provider& provider, Plan& plan)
-        : item_(item), spec_(item.manifest.problem.spec()), plan_(plan), operands_(input_operands(item)) {
-        const VariantSupport& support = provider.info().support[static_cast<std::size_t>(spec_.variant)];
-        tolerance_ = item.manifest.tolerance;
+    Check(const ConformanceCase& item, const ProviderInfo& about, Plan& plan, Device& device)
+        : item_(item),
+          spec_(item.manifest.problem.spec()),
+          plan_(plan),
+          device_(device),
+          operands_(input_operands(item)),
+          tolerance_(item.manifest.tolerance) {
+        const VariantSupport& support = about.support[static_cast<std::size_t>(spec_.variant)];
         if (support.accumulation == Accumulation::promoted_128 && item.manifest.tolerance_promoted) {
             tolerance_ = *item.manifest.tolerance_promoted;
         }
-        if (provider.info().needs_host_counts) {
+        if (about.needs_host_counts) {
             operands_.host_m_indptr = item.manifest.problem.m_indptr().data();
         }
     }
 
-    /// \param mode "packed" or "unpacked", for the reason
-    void run(const Operands& operands, std::string_view mode, Verdict& verdict) {
-        Operands call = operands;
-        const TensorFile& expected = item_.manifest.expected;
-        const std::size_t elements = item_.expected.size();
-        GuardedMemory y(elements * static_cast<std::size_t>(info(spec_.dst).bytes));
-        GuardedMemory workspace(plan_.workspace_bytes());
-        call.y = Tensor(y.data(), spec_.dst, expected.shape);
-        if (plan_.workspace_bytes() > 0) {
-            call.workspace = byte_tensor(workspace, plan_.workspace_bytes());
-        }
-        plan_.run(call);
-        std::vector<double> actual(elements);
-        decode_elements(spec_.dst, y.data(), actual);
-        Comparison comparison(spec_.dst, tolerance_);
-        const auto columns = static_cast<std::size_t>(spec_.n);
-        const std::span<const double> all_expected(item_.expected);
-        const std::span<const double> all_actual(actual);
-        for (std::size_t start = 0; start < elements; start += columns) {
-            comparison.add_row(static_cast<std::int64_t>(start / columns), {}, all_expected.subspan(start, columns),
-                               all_actual.subspan(start, columns));
-        }
-        verdict.relative_norm = std::max(verdict.relative_norm, comparison.relative_norm());
-        verdict.relative_max = std::max(verdict.relative_max, comparison.relative_max());
-        std::string reason = comparison.reason();
-        if (!y.intact() || !workspace.intact()) {
-            reason = fmt::format("wrote outside of {}", y.intact() ? "the workspace" : "y");
-        }
-        if (!reason.empty() && verdict.reason.empty()) {
-            verdict.outcome = Verdict::Outcome::failed;
-            verdict.reason = fmt::format("{}: {}", mode, reason);
-        }
-    }
-
-    Verdict all() {
-        Verdict verdict;
-        run(operands_, "unpacked", verdict);
-        const std::size_t packed_bytes = plan_.packed_bytes();
-        if (packed_bytes > 0) {
-            GuardedMemory packed(packed_bytes);
-            const Tensor target = byte_tensor(packed, packed_bytes);
-            plan_.pack(operands_, target);
-            if (!packed.intact()) {
-                return failed("wrote outside of the packed weights");
-            }
+    Verdict run() {
+        run(operands_, "unpacked");
+        if (plan_.packed_bytes() > 0) {
+            const GuardedBuffer packed(device_, "packed_w", static_cast<std::int64_t>(plan_.packed_bytes()));
             Operands call = operands_;
+            call.packed_w = byte_tensor(packed);
+            plan_.pack(operands_, call.packed_w);
+            note("packing", packed.damage());
             call.w = Tensor();
             call.w_scale = Tensor();
-            call.packed_w = target;
-            run(call, "packed", verdict);
+            run(call, "packed");
         }
-        return verdict;
+        return verdict_;
     }
 
 private:
+    void note(std::string_view mode, const std::string& fault) {
+        if (!fault.empty() && verdict_.outcome == Verdict::Outcome::passed) {
+            verdict_.outcome = Verdict::Outcome::failed;
+            verdict_.reason = fmt::format("{}: {}", mode, fault);
+        }
+    }
+
+    void run(Operands call, std::string_view mode) {
+        const auto elements = static_cast<std::int64_t>(item_.expected.size());
+        const GuardedBuffer y(device_, "y", elements * info(spec_.dst).bytes);
+        const GuardedBuffer workspace(device_, "workspace", static_cast<std::int64_t>(plan_.workspace_bytes()));
+        device_.set(y.data(), poison, y.bytes());
+        call.y = Tensor(y.data(), spec_.dst, item_.manifest.expected.shape);
+        if (workspace.bytes() > 0) {
+            device_.set(workspace.data(), poison, workspace.bytes());
+            call.workspace = byte_tensor(workspace);
+        }
+        plan_.run(call, device_.stream());
+        note(mode, y.damage());
+        note(mode, workspace.damage());
+        compare(y.data(), mode);
+    }
+
+    void compare(const void* y, std::string_view mode) {
+        std::vector<double> actual(item_.expected.size());
+        decode_elements(spec_.dst, y, actual);
+        Comparison comparison(spec_.dst, tolerance_);
+        const auto columns = static_cast<std::size_t>(spec_.n);
+        for (std::size_t start = 0; start < actual.size(); start += columns) {
+            comparison.add_row(static_cast<std::int64_t>(start / columns), {},
+                               std::span(item_.expected).subspan(start, columns),
+                               std::span(actual).subspan(start, columns));
+        }
+        verdict_.relative_norm = std::max(verdict_.relative_norm, comparison.relative_norm());
+        verdict_.relative_max = std::max(verdict_.relative_max, comparison.relative_max());
+        note(mode, comparison.reason());
+    }
+
     const ConformanceCase& item_;
     const GemmSpec& spec_;
     Plan& plan_;
+    Device& device_;
     Operands operands_;
-    Tolerance tolerance_{};
+    Tolerance tolerance_;
+    Verdict verdict_;
 };
 
 }  // namespace
@@ -243,17 +222,18 @@ ConformanceCase read_conformance_case(const std::filesystem::path& folder) {
     return item;
 }
 
-Verdict check_conformance(const ConformanceCase& item, const Provider& provider, int threads) {
+Verdict check_conformance(const ConformanceCase& item, const Provider& provider, Device& device) {
     try {
         if (std::string reason = obstacle(item.manifest, provider); !reason.empty()) {
-            return skipped(std::move(reason));
+            return {Verdict::Outcome::skipped, std::move(reason), 0, 0};
         }
         PlanOptions options;
-        options.threads = threads;
+        options.device = device.dl();
+        options.threads = device.threads();
         const std::unique_ptr<Plan> plan = provider.plan(item.manifest.problem.spec(), options);
-        return Check(item, provider, *plan).all();
+        return Check(item, provider.info(), *plan, device).run();
     } catch (const std::exception& error) {
-        return failed(error.what());
+        return {Verdict::Outcome::failed, error.what(), 0, 0};
     }
 }
 

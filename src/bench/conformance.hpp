@@ -13,6 +13,7 @@
 #include <moegemm/provider.hpp>
 
 #include "bench/comparison.hpp"
+#include "bench/device.hpp"
 
 namespace moegemm::bench {
 
@@ -67,7 +68,7 @@ struct Verdict {
 
 /// Runs a case, also with packed weights where the plan packs (a case passes only if both do), and compares. The output
 /// is poisoned before each run and guarded on both sides. Never throws for what a provider does.
-/// \param threads as PlanOptions::threads
-[[nodiscard]] Verdict check_conformance(const ConformanceCase& item, const Provider& provider, int threads);
+/// \param device in host memory: make_device("cpu", threads)
+[[nodiscard]] Verdict check_conformance(const ConformanceCase& item, const Provider& provider, Device& device);
 
 }  // namespace moegemm::bench
