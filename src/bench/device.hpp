@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -33,7 +34,7 @@ public:
 
     /// Bytes that can still be allocated.
     [[nodiscard]] virtual std::int64_t available_bytes() const = 0;
-    /// Bytes that the device itself will hold once calls are timed by `rule` beside `floor_bytes` of read floor.
+    /// Bytes that the device itself will still allocate to time calls by `rule`.
     [[nodiscard]] virtual std::int64_t own_bytes(CacheRule rule) const = 0;
 
     /// Uninitialised memory, aligned to 4096 bytes; freed with the pointer.

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include <moegemm/problem.hpp>
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 
 namespace moegemm::bench {
 
@@ -83,16 +83,16 @@ struct Measurement {
     double interval_percent = 0;  ///< half-width of the median's 95 % interval, in percent of the median
     bool converged = false;       ///< whether that interval came within 1 % before the time was up
     CacheRule cache = CacheRule::cold;
-    std::string method;                ///< "steady-clock", "cuda-events"
-    std::optional<double> empty_us;    ///< an empty call, timed by the same rule
-    std::optional<double> graph_us;    ///< the call out of a CUDA graph
-    bool host_counts = false;          ///< whether the provider was given m_indptr on the host
-    std::optional<double> clock_mhz;   ///< mean over the samples, where the device tells
-    std::optional<double> power_w;     ///< likewise
-    std::optional<double> pack_us;     ///< re-ordering the weights, once; absent where the plan does not pack
-    std::int64_t packed_bytes = 0;     ///< of re-ordered weights
-    std::optional<double> first_us;    ///< the first call, which is not among the samples
-    std::optional<double> planned_us;  ///< Provider::plan
+    std::string method;               ///< "steady-clock", "cuda-events"
+    std::optional<double> empty_us;   ///< an empty call, timed by the same rule
+    std::optional<double> graph_us;   ///< the call out of a CUDA graph
+    bool host_counts = false;         ///< whether the provider was given m_indptr on the host
+    std::optional<double> clock_mhz;  ///< mean over the samples, where the device tells
+    std::optional<double> power_w;    ///< likewise
+    std::optional<double> pack_us;    ///< re-ordering the weights, once; absent where the plan does not pack
+    std::int64_t packed_bytes = 0;    ///< of re-ordered weights
+    std::optional<double> first_us;   ///< the first call, which is not among the samples
+    std::optional<double> plan_us;    ///< Provider::plan
 };
 
 /// What the same machine needs at least, measured in the same run.
@@ -126,6 +126,10 @@ struct Record {
     Floor floor;
     std::optional<Verification> verification;
 };
+
+/// The op's arguments in the order of their records, "routing" and "seed" last.
+[[nodiscard]] std::vector<std::pair<std::string, ArgumentValue>> argument_pairs(const Arguments& arguments,
+                                                                                const Routing& routing);
 
 /// The record as one JSON object; all keys are there always.
 [[nodiscard]] nlohmann::ordered_json to_json(const Record& record);

@@ -8,8 +8,10 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <moegemm/provider.hpp>
@@ -18,6 +20,7 @@
 #include "bench/device.hpp"
 #include "bench/record.hpp"
 #include "bench/sink.hpp"
+#include "bench/thread_team.hpp"
 
 namespace moegemm::bench {
 
@@ -71,18 +74,24 @@ private:
     struct CaseState;
     void run_case(const Case& item);
     void run_provider(CaseState& state, const Provider& provider, Record& record);
-    void emit(const Record& record);
+    void measure(CaseState& state, const Provider& provider, Plan& plan, Record& record);
+    void prepare(CaseState& state, std::int64_t plan_bytes);
+    void emit(Record record);
     void tell(const CaseState& state, std::string_view step) const;
+    void report_ignored(const CaseState& state);
+    [[nodiscard]] double empty_us();
     [[nodiscard]] bool interrupted() const noexcept;
 
     RunOptions options_;
     Routing routing_;
     Device& device_;
     std::vector<Sink*> sinks_;
+    ThreadTeam team_;  ///< for the host's part of a run: the reference
     RunSummary summary_;
     std::size_t done_ = 0;
     std::size_t total_ = 0;
-    std::vector<std::string> reported_keys_;
+    std::optional<double> empty_us_;
+    std::vector<std::vector<std::string>> reported_;
 };
 
 }  // namespace moegemm::bench

@@ -29,7 +29,7 @@ private:
     };
     std::filesystem::path folder_;
     std::string backend_;
-    std::map<Target, std::vector<nlohmann::ordered_json>> reports_;
+    std::map<Target, std::vector<Record>> measured_;
 };
 
 }  // namespace moegemm::bench

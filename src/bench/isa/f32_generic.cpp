@@ -1,0 +1,13 @@
+#include "bench/isa/kernels.hpp"
+#include "bench/isa/multiply_add.hpp"
+
+namespace moegemm::bench::isa {
+namespace {
+
+typedef float Vector __attribute__((vector_size(16)));
+
+}  // namespace
+
+Peak f32_generic() { return {f32_multiply_add<Vector>, f32_operations<Vector>}; }
+
+}  // namespace moegemm::bench::isa

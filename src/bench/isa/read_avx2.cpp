@@ -1,0 +1,15 @@
+#include "bench/isa/kernels.hpp"
+#include "bench/isa/read_streams.hpp"
+
+namespace moegemm::bench::isa {
+namespace {
+
+typedef std::uint64_t Vector __attribute__((vector_size(32)));
+
+}  // namespace
+
+std::uint64_t read_avx2(const std::byte* data, std::size_t bytes, std::size_t streams) {
+    return read_streams<Vector>(data, bytes, streams);
+}
+
+}  // namespace moegemm::bench::isa
