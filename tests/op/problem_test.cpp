@@ -49,7 +49,7 @@ TEST(Problem, DefaultsOfEveryVariant) {
     for (const VariantInfo& row : variants) {
         Arguments arguments = small_arguments();
         set_types(arguments, row.types[0], row.types[1], row.types[2]);
-        const GemmSpec& spec = route(arguments).spec();
+        const GemmSpec spec = route(arguments).spec();
         EXPECT_EQ(spec.variant, row.id);
         EXPECT_EQ(spec.scale_layout, row.layouts[0]) << row.name;
         EXPECT_EQ(spec.has_alpha, row.alpha != Alpha::none) << row.name;
