@@ -49,19 +49,16 @@ void Registry::add(std::shared_ptr<const Provider> provider, std::string source)
 }
 
 void Registry::load_plugin(const std::filesystem::path& path) {
-    const std::size_t before = entries_.size();
-    try {
-        for (std::shared_ptr<const Provider>& provider : load_plugin_library(path)) {
-            add(std::move(provider), path.string());
+    Registry grown = *this;  // all of the library's providers are added, or none
+    for (std::shared_ptr<const Provider>& provider : load_plugin_library(path)) {
+        try {
+            grown.add(std::move(provider), path.string());
+        } catch (const Error& error) {
+            throw Error(ErrorCode::plugin, "plugin", path.string(),
+                        fmt::format("a library whose providers have names of their own ({})", error.what()));
         }
-    } catch (const Error& error) {
-        entries_.erase(entries_.begin() + static_cast<std::ptrdiff_t>(before), entries_.end());  // all of it or nothing
-        if (error.code() == ErrorCode::plugin) {
-            throw;
-        }
-        throw Error(ErrorCode::plugin, "plugin", path.string(),
-                    fmt::format("a library whose providers have names of their own ({})", error.what()));
     }
+    *this = std::move(grown);
 }
 
 std::vector<std::string> Registry::load_plugins(const std::filesystem::path& folder) {
