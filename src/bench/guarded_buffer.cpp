@@ -19,8 +19,12 @@ GuardedBuffer::GuardedBuffer(Device& device, std::string name, std::int64_t byte
       bytes_(bytes),
       memory_(device.allocate(bytes + 2 * guard_bytes)),
       data_(static_cast<std::byte*>(memory_.get()) + guard_bytes) {
-    device.set(data_ - guard_bytes, guard_byte, guard_bytes);
-    device.set(data_ + bytes, guard_byte, guard_bytes);
+    restore();
+}
+
+void GuardedBuffer::restore() {
+    device_->set(data_ - guard_bytes, guard_byte, guard_bytes);
+    device_->set(data_ + bytes_, guard_byte, guard_bytes);
 }
 
 std::string GuardedBuffer::damage() const {

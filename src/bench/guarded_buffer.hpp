@@ -23,6 +23,8 @@ public:
     /// Aligned to 4096 bytes.
     [[nodiscard]] void* data() const noexcept { return data_; }
     [[nodiscard]] std::int64_t bytes() const noexcept { return bytes_; }
+    /// Makes both guards whole, as they are at first.
+    void restore();
     /// Where a guard was written to, in one sentence; empty where both are whole.
     [[nodiscard]] std::string damage() const;
 

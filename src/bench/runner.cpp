@@ -266,6 +266,7 @@ void Runner::measure(CaseState& state, const Provider& provider, Plan& plan, Rec
     };
 
     tell(state, "verify");
+    state.y->restore();  // an earlier provider may have damaged them
     Verifier::poison(device_, operands.y);
     measured.first_us = device_.time(CacheRule::warm, call);
     if (!check()) {

@@ -1,0 +1,522 @@
+#include "bench/runner.hpp"
+
+#include <cmath>
+#include <cstring>
+#include <map>
+#include <stdexcept>
+
+#include <gtest/gtest.h>
+
+#include <moegemm/error.hpp>
+
+#include "bench/case_of.hpp"
+#include "bench/fake_provider.hpp"
+#include "bench/host_device.hpp"
+
+namespace moegemm::bench {
+namespace {
+
+using test::case_of;
+using test::CaseWords;
+using test::FakeProvider;
+using test::Spoil;
+
+/// Keeps what it is given.
+class MemorySink final : public Sink {
+public:
+    void write(const Record& record) override { records.push_back(record); }
+    void finish() override { ++finished; }
+    std::vector<Record> records;
+    int finished = 0;
+};
+
+/// Fails like a full disk.
+class FullSink final : public Sink {
+public:
+    void write(const Record& /*record*/) override { throw Error(ErrorCode::io, "file", "x", "space"); }
+};
+
+/// A machine with as little memory as a test wants, and floors that cost no time.
+class SmallDevice final : public Device {
+public:
+    [[nodiscard]] DLDevice dl() const override { return host_.dl(); }
+    [[nodiscard]] std::string sku_name() const override { return "small"; }
+    [[nodiscard]] std::string_view backend() const override { return "CPU"; }
+    [[nodiscard]] std::string_view timing_method() const override { return host_.timing_method(); }
+    [[nodiscard]] int threads() const override { return 1; }
+    [[nodiscard]] void* stream() const override { return nullptr; }
+    [[nodiscard]] std::int64_t available_bytes() const override { return available; }
+    [[nodiscard]] std::int64_t own_bytes(CacheRule rule) const override { return rule == CacheRule::warm ? 0 : 5000; }
+    [[nodiscard]] std::shared_ptr<void> allocate(std::int64_t bytes) override {
+        allocated += bytes;
+        return host_.allocate(bytes);
+    }
+    void set(void* target, std::uint8_t value, std::int64_t bytes) override { host_.set(target, value, bytes); }
+    void copy_to_host(void* target, const void* source, std::int64_t bytes) override {
+        host_.copy_to_host(target, source, bytes);
+    }
+    void fill(const Problem& problem, std::uint64_t seed, Operands& operands) override {
+        ++fills;
+        host_.fill(problem, seed, operands);
+    }
+    [[nodiscard]] std::unique_ptr<OperandRows> rows(const Problem& problem, const Operands& operands,
+                                                    std::uint64_t seed) override {
+        return host_.rows(problem, operands, seed);
+    }
+    double time(CacheRule rule, const std::function<void()>& call) override {
+        ++timed[rule];
+        return host_.time(CacheRule::warm, call);
+    }
+    [[nodiscard]] double read_floor_us(std::int64_t bytes, CacheRule /*rule*/) override {
+        floor_bytes.push_back(bytes);
+        return 2.0;
+    }
+    [[nodiscard]] std::optional<double> compute_floor_us(std::int64_t m, std::int64_t n, std::int64_t k,
+                                                         ComputeClass type) override {
+        floor_class = type;
+        return static_cast<double>(m * n * k) / 1e5;
+    }
+
+    std::int64_t available = std::int64_t{1} << 30;
+    std::int64_t allocated = 0;
+    int fills = 0;
+    std::map<CacheRule, int> timed;
+    std::vector<std::int64_t> floor_bytes;
+    ComputeClass floor_class = ComputeClass::bf16;
+
+private:
+    HostDevice host_{1};
+};
+
+struct TestRun {
+    explicit TestRun(const std::vector<Spoil>& spoils) {
+        for (const Spoil& spoil : spoils) {
+            options.providers.push_back(
+                std::make_shared<FakeProvider>(spoil, "fake" + std::to_string(options.providers.size())));
+        }
+        options.min_time = 0;
+        options.max_time = 0.02;
+        options.message = [this](const std::string& line) { messages.push_back(line); };
+    }
+    RunSummary operator()(const std::vector<Case>& cases) { return Runner(options, device, {&sink}).run(cases); }
+
+    SmallDevice device;
+    RunOptions options;
+    MemorySink sink;
+    std::vector<std::string> messages;
+};
+
+const CaseWords int8_words{
+    .variant = Variant::int8, .tokens = 24, .experts = 4, .n = 48, .k = 64, .dst = "bfloat16", .layout = {}};
+
+TEST(Runner, MeasuresAndVerifiesEveryVariant) {
+    std::vector<Case> cases;
+    for (const VariantInfo& row : variants) {
+        CaseWords words = int8_words;
+        words.variant = row.id;
+        cases.push_back(case_of(words));
+    }
+    TestRun run({Spoil{}});
+    const RunSummary summary = run(cases);
+    EXPECT_EQ(summary.ok, static_cast<std::int64_t>(variants.size()));
+    EXPECT_FALSE(summary.interrupted);
+    EXPECT_EQ(run.sink.finished, 1);
+    ASSERT_EQ(run.sink.records.size(), variants.size());
+    for (std::size_t i = 0; i < variants.size(); ++i) {
+        const Record& record = run.sink.records[i];
+        EXPECT_EQ(record.variant, variants[i].id);
+        EXPECT_EQ(record.status, Status::ok) << record.reason;
+        ASSERT_TRUE(record.measurement);
+        EXPECT_GT(record.measurement->median_us, 0);
+        EXPECT_GE(record.measurement->samples, 1);
+        EXPECT_EQ(record.measurement->method, "steady-clock");
+        EXPECT_EQ(record.measurement->cache, CacheRule::cold);
+        EXPECT_GT(record.measurement->first_us.value_or(0), 0);
+        EXPECT_FALSE(record.measurement->pack_us);
+        EXPECT_TRUE(record.measurement->empty_us);
+        EXPECT_FALSE(record.measurement->host_counts);
+        EXPECT_EQ(record.verification.value().checked, 24 * 48);
+        EXPECT_EQ(record.targets.latency_us, round3(record.measurement->median_us));
+        EXPECT_EQ(record.targets.kernels, (std::vector<std::string>{"fake, one", "fake two"}));
+        EXPECT_DOUBLE_EQ(record.floor.ratio.value(), record.measurement->median_us / 2.0);
+        EXPECT_EQ(run.device.floor_bytes[i], account(test::problem_of([&] {
+                                                 CaseWords words = int8_words;
+                                                 words.variant = variants[i].id;
+                                                 return words;
+                                             }()))
+                                                 .floor_read_bytes);
+    }
+    EXPECT_GT(run.device.timed[CacheRule::cold], 11);
+}
+
+TEST(Runner, TheComputeFloorIsOfTheElementsKind) {
+    TestRun run({Spoil{}});
+    (void)run({case_of(int8_words)});
+    EXPECT_EQ(run.device.floor_class, ComputeClass::int8);
+    CaseWords words = int8_words;
+    words.variant = Variant::mxfp8;
+    (void)run({case_of(words)});
+    EXPECT_EQ(run.device.floor_class, ComputeClass::bf16);
+}
+
+TEST(Runner, ProvidersOfACaseShareItsOperands) {
+    TestRun run({Spoil{}, Spoil{}, Spoil{}});
+    EXPECT_EQ(run({case_of(int8_words), case_of(int8_words)}).ok, 6);
+    EXPECT_EQ(run.device.fills, 2);
+    EXPECT_EQ(run.sink.records[4].provider, "fake1");
+}
+
+TEST(Runner, ACaseWithoutRowsSucceedsWithoutFloors) {
+    CaseWords words = int8_words;
+    words.tokens = 0;
+    TestRun run({Spoil{}});
+    EXPECT_EQ(run({case_of(words)}).ok, 1) << run.sink.records.at(0).reason;
+    const Record& record = run.sink.records[0];
+    EXPECT_EQ(record.shape.value().rows, 0);
+    EXPECT_FALSE(record.floor.read_us);
+    EXPECT_FALSE(record.floor.compute_us);
+    EXPECT_FALSE(record.floor.ratio);
+    EXPECT_TRUE(record.targets.latency_us);
+    EXPECT_TRUE(run.device.floor_bytes.empty());
+}
+
+/// One provider, one case, spoilt outputs: a record of status wrong with the reason, and no time.
+void expect_wrong(const Spoil& spoil, const std::string& reason, const CaseWords& words = int8_words) {
+    TestRun run({spoil, {}});
+    const RunSummary summary = run({case_of(words)});
+    EXPECT_EQ(summary.wrong, 1);
+    EXPECT_EQ(summary.ok, 1) << "the next provider runs";
+    const Record& record = run.sink.records.at(0);
+    EXPECT_EQ(record.status, Status::wrong);
+    EXPECT_NE(record.reason.find(reason), std::string::npos) << record.reason;
+    EXPECT_FALSE(record.measurement);
+    EXPECT_FALSE(record.targets.latency_us);
+    EXPECT_FALSE(record.floor.read_us);
+    EXPECT_TRUE(record.verification);
+}
+
+/// y's element as bfloat16.
+std::uint16_t& element(const Operands& operands, std::int64_t row, std::int64_t column) {
+    return operands.y.as<std::uint16_t>()[row * operands.y.shape()[1] + column];
+}
+
+TEST(Runner, AWrongElementAtAnEdgeIsWrong) {
+    for (const auto& [row, column] : {std::pair{0, 0}, {0, 47}, {23, 0}, {23, 47}, {6, 0}, {5, 47}}) {
+        Spoil spoil;
+        spoil.after_run = [row = row, column = column](const Operands& operands) {
+            element(operands, row, column) ^= 0x8000;
+        };
+        expect_wrong(spoil, "row " + std::to_string(row) + ", column " + std::to_string(column));
+    }
+}
+
+TEST(Runner, ARowThatIsNotWrittenIsWrong) {
+    Spoil spoil;
+    spoil.after_run = [](const Operands& operands) { std::memset(&element(operands, 7, 0), 0xFF, 48 * 2); };
+    expect_wrong(spoil, "row 7 (expert 1), column 0 was not written");
+}
+
+TEST(Runner, WritingPastYIsWrong) {
+    Spoil past;
+    past.after_run = [](const Operands& operands) { element(operands, 24, 0) = 0; };
+    expect_wrong(past, "y was written past its end, at byte 2304 of 2304");
+    Spoil before;
+    before.after_run = [](const Operands& operands) { *(operands.y.as<std::uint8_t>() - 1) = 0; };
+    expect_wrong(before, "y was written before its start");
+}
+
+TEST(Runner, WritingPastTheWorkspaceOrThePackedWeightsIsWrong) {
+    Spoil spoil;
+    spoil.workspace_bytes = 100;
+    spoil.after_run = [](const Operands& operands) { operands.workspace.as<std::uint8_t>()[100] = 0; };
+    expect_wrong(spoil, "the workspace was written past its end");
+    Spoil packs;
+    packs.packed_bytes = 100;
+    packs.pack = [](const Tensor& packed) { packed.as<std::uint8_t>()[100] = 0; };
+    expect_wrong(packs, "the packed weights was written past its end");
+}
+
+TEST(Runner, AnOutputThatGoesWrongLaterIsWrong) {
+    Spoil spoil;
+    spoil.after_run = [calls = std::make_shared<int>(0)](const Operands& operands) {
+        if (++*calls > 3) {
+            element(operands, 0, 0) ^= 0x8000;
+        }
+    };
+    expect_wrong(spoil, "row 0, column 0");
+}
+
+TEST(Runner, WithoutVerificationAWrongOutputIsNotSeen) {
+    Spoil spoil;
+    spoil.after_run = [](const Operands& operands) { element(operands, 0, 0) ^= 0x8000; };
+    TestRun run({spoil});
+    run.options.verify = VerifyMode::off;
+    EXPECT_EQ(run({case_of(int8_words)}).ok, 1);
+    EXPECT_EQ(run.sink.records[0].verification.value().mode, VerifyMode::off);
+    EXPECT_EQ(run.sink.records[0].verification.value().checked, 0);
+}
+
+TEST(Runner, ADeclaredPromotionIsGivenItsTolerance) {
+    CaseWords words = int8_words;
+    words.dst = "float32";
+    Spoil spoil;
+    spoil.after_run = [](const Operands& operands) {
+        for (std::int64_t i = 0; i < operands.y.elements(); ++i) {
+            operands.y.as<float>()[i] *= 1.0003F;
+        }
+    };
+    expect_wrong(spoil, "relative_max", words);
+    spoil.accumulation = Accumulation::promoted_128;
+    TestRun run({spoil});
+    EXPECT_EQ(run({case_of(words)}).ok, 1) << run.sink.records.at(0).reason;
+}
+
+TEST(Runner, PackingIsTimedApart) {
+    Spoil spoil;
+    spoil.packed_bytes = 4096;
+    spoil.pack = [](const Tensor& packed) { EXPECT_EQ(packed.bytes(), 4096); };
+    spoil.after_run = [](const Operands& operands) { EXPECT_EQ(operands.packed_w.bytes(), 4096); };
+    TestRun run({spoil});
+    EXPECT_EQ(run({case_of(int8_words)}).ok, 1);
+    EXPECT_TRUE(run.sink.records[0].measurement.value().pack_us);
+    EXPECT_EQ(run.sink.records[0].measurement.value().packed_bytes, 4096);
+}
+
+TEST(Runner, HostCountsAreGivenToWhoNeedsThemAndSaid) {
+    Spoil spoil;
+    spoil.needs_host_counts = true;
+    spoil.after_run = [](const Operands& operands) {
+        ASSERT_NE(operands.host_m_indptr, nullptr);
+        EXPECT_EQ(operands.host_m_indptr[4], 24);
+    };
+    TestRun run({spoil, {}});
+    EXPECT_EQ(run({case_of(int8_words)}).ok, 2);
+    EXPECT_TRUE(run.sink.records[0].measurement.value().host_counts);
+    EXPECT_FALSE(run.sink.records[1].measurement.value().host_counts);
+}
+
+TEST(Runner, UnsupportedComesWithItsReason) {
+    Spoil spoil;
+    spoil.unsupported = "K % 128 != 0";
+    Spoil elsewhere;
+    elsewhere.device_type = kDLCUDA;
+    TestRun run({spoil, elsewhere});
+    EXPECT_EQ(run({case_of(int8_words)}).unsupported, 2);
+    EXPECT_EQ(run.sink.records[0].status, Status::unsupported);
+    EXPECT_EQ(run.sink.records[0].reason, "K % 128 != 0");
+    EXPECT_TRUE(run.sink.records[0].targets.calc_flops);
+    EXPECT_NE(run.sink.records[1].reason.find("device"), std::string::npos);
+    EXPECT_EQ(run.device.allocated, 0);
+}
+
+TEST(Runner, WhateverAProviderThrowsIsARecordAndTheNextOneRuns) {
+    Spoil plan_throws;
+    plan_throws.plan = []() -> std::unique_ptr<Plan> { throw Error(ErrorCode::unsupported, "kernel", "x", "y"); };
+    Spoil run_throws;
+    run_throws.run = [](const Operands&) { throw std::runtime_error("device lost"); };
+    Spoil later;
+    later.after_run = [calls = std::make_shared<int>(0)](const Operands&) {
+        if (++*calls > 3) {
+            throw std::bad_alloc();
+        }
+    };
+    Spoil odd;
+    odd.run = [](const Operands&) { throw 7; };
+    TestRun run({plan_throws, run_throws, later, odd, {}});
+    const RunSummary summary = run({case_of(int8_words)});
+    EXPECT_EQ(summary.errors, 4);
+    EXPECT_EQ(summary.ok, 1);
+    EXPECT_EQ(run.sink.records[0].reason, "unsupported: kernel = x: allowed is y");
+    EXPECT_EQ(run.sink.records[1].reason, "internal: device lost");
+    EXPECT_EQ(run.sink.records[2].reason, "out_of_memory: the system gave no more memory");
+    EXPECT_NE(run.sink.records[3].reason.find("internal"), std::string::npos);
+    for (int i = 0; i < 4; ++i) {
+        EXPECT_FALSE(run.sink.records[static_cast<std::size_t>(i)].measurement);
+    }
+}
+
+TEST(Runner, BadArgumentsAreARecordWithTheArgumentsAsTheyCame) {
+    Case bad = case_of(int8_words);
+    bad.arguments[5].second = std::int64_t{9};  // topk
+    Case untyped = case_of(int8_words);
+    untyped.arguments[6].second = std::string("int7");
+    TestRun run({Spoil{}});
+    const RunSummary summary = run({bad, untyped, case_of(int8_words)});
+    EXPECT_EQ(summary.errors, 2);
+    EXPECT_EQ(summary.ok, 1);
+    EXPECT_EQ(run.sink.records[0].reason.find("invalid_argument: topk = 9"), 0U) << run.sink.records[0].reason;
+    EXPECT_EQ(run.sink.records[0].variant, Variant::int8);
+    EXPECT_EQ(run.sink.records[0].arguments.size(), bad.arguments.size() + 2);
+    EXPECT_FALSE(run.sink.records[0].shape);
+    EXPECT_FALSE(run.sink.records[1].variant);
+}
+
+TEST(Runner, KeysThatTheOpDoesNotKnowAreReported) {
+    Case item = case_of(int8_words);
+    item.arguments.emplace_back("colour", std::string("red"));
+    TestRun run({Spoil{}});
+    (void)run({item, item});
+    EXPECT_EQ(run.sink.records[1].ignored, (std::vector<std::string>{"colour"}));
+    EXPECT_EQ(run.messages, (std::vector<std::string>{"test case: ignored keys that the op does not know: colour"}));
+    for (const auto& [key, value] : run.sink.records[0].arguments) {
+        EXPECT_NE(key, "colour");
+    }
+}
+
+TEST(Runner, MoreMemoryThanThereIsIsSaidBeforeAnythingIsAllocated) {
+    CaseWords words = int8_words;
+    words.n = 100'000;
+    words.k = 100'000;
+    words.experts = 64;
+    TestRun run({Spoil{}, Spoil{}});
+    run.device.available = 123'456'789;
+    const RunSummary summary = run({case_of(words), case_of(int8_words)});
+    EXPECT_EQ(summary.errors, 2);
+    EXPECT_EQ(summary.ok, 2);
+    const std::string& reason = run.sink.records[0].reason;
+    EXPECT_EQ(reason.find("out_of_memory: memory = 64"), 0U) << reason;  // 640 GB of W
+    EXPECT_NE(reason.find("123456789 bytes"), std::string::npos) << reason;
+    EXPECT_LT(run.device.allocated, 10'000'000);
+}
+
+TEST(Runner, MemoryCountsEverything) {
+    const Problem problem = test::problem_of(int8_words);
+    std::int64_t tensors = 0;
+    for (const TensorSpec& spec : tensor_specs(problem.spec(), problem.rows())) {
+        tensors += spec.bytes;
+    }
+    Spoil spoil;
+    spoil.workspace_bytes = 1'000'000;
+    spoil.packed_bytes = 3'000'000;
+    TestRun run({spoil});
+    run.options.verify = VerifyMode::off;
+    run.device.available = tensors + 4'000'000 + 5'000 + 6 * 4096 - 1;
+    EXPECT_EQ(run({case_of(int8_words)}).errors, 1);
+    EXPECT_EQ(run.device.allocated, 0);
+    ++run.device.available;
+    EXPECT_EQ(run({case_of(int8_words)}).ok, 1) << run.sink.records.back().reason;
+    run.options.verify = VerifyMode::full;
+    EXPECT_EQ(run({case_of(int8_words)}).errors, 1);
+}
+
+TEST(Runner, ADryRunAllocatesAndFailsNothing) {
+    CaseWords words = int8_words;
+    words.n = 1'000'000;
+    words.k = 100'000;
+    words.experts = 64;
+    Spoil spoil;
+    spoil.unsupported = "no";
+    spoil.plan = []() -> std::unique_ptr<Plan> { throw std::runtime_error("planned"); };
+    TestRun run({spoil, {}});
+    run.options.dry_run = true;
+    run.device.available = 1;
+    Case bad = case_of(int8_words);
+    bad.arguments[2].second = std::int64_t{0};
+    const RunSummary summary = run({case_of(words), bad});
+    EXPECT_EQ(summary.planned, 2);
+    EXPECT_EQ(summary.errors, 2);
+    EXPECT_EQ(run.device.allocated, 0);
+    const Record& record = run.sink.records[0];
+    EXPECT_EQ(record.status, Status::planned);
+    EXPECT_NE(record.reason.find("no"), std::string::npos);
+    EXPECT_EQ(record.targets.calc_flops, 2 * std::int64_t{24} * 1'000'000 * 100'000);
+    EXPECT_TRUE(record.targets.read_bytes && record.targets.write_bytes && record.targets.io_bytes);
+    EXPECT_FALSE(record.targets.latency_us);
+    EXPECT_FALSE(record.measurement);
+    EXPECT_FALSE(record.verification);
+    EXPECT_TRUE(record.shape);
+}
+
+TEST(Runner, AnInterruptFinishesTheRecordInHandAndTheSinks) {
+    std::atomic<bool> interrupt{false};
+    Spoil spoil;
+    spoil.after_run = [&interrupt, calls = std::make_shared<int>(0)](const Operands&) {
+        if (++*calls == 4) {
+            interrupt = true;
+        }
+    };
+    TestRun run({spoil, {}});
+    run.options.interrupt = &interrupt;
+    run.options.max_time = 60;
+    run.options.min_time = 60;
+    const RunSummary summary = run({case_of(int8_words), case_of(int8_words)});
+    EXPECT_TRUE(summary.interrupted);
+    EXPECT_EQ(summary.ok, 1);
+    ASSERT_EQ(run.sink.records.size(), 1U);
+    EXPECT_LE(run.sink.records[0].measurement.value().samples, 4);
+    EXPECT_FALSE(run.sink.records[0].measurement.value().converged);
+    EXPECT_EQ(run.sink.finished, 1);
+}
+
+TEST(Runner, TellsHowFarItIs) {
+    TestRun run({Spoil{}, Spoil{}});
+    std::vector<std::size_t> done;
+    std::vector<std::string> steps;
+    run.options.progress = [&](const Progress& progress) {
+        EXPECT_EQ(progress.total, 4U);
+        EXPECT_EQ(progress.source, "test case");
+        done.push_back(progress.done);
+        if (progress.done == 0) {
+            steps.emplace_back(progress.step);
+        }
+    };
+    (void)run({case_of(int8_words), case_of(int8_words)});
+    EXPECT_EQ(done.front(), 0U);
+    EXPECT_EQ(done.back(), 3U);
+    EXPECT_EQ(steps, (std::vector<std::string>{"plan", "floor", "fill", "reference", "verify", "time"}));
+}
+
+TEST(Runner, ARecordThatCannotBeKeptEndsTheRun) {
+    TestRun run({Spoil{}});
+    FullSink full;
+    EXPECT_THROW((void)Runner(run.options, run.device, {&full}).run(std::vector<Case>{case_of(int8_words)}), Error);
+}
+
+TEST(Runner, RefusesBadOptions) {
+    TestRun run({Spoil{}});
+    const auto refused = [&](const std::function<void(RunOptions&)>& change) {
+        RunOptions options = run.options;
+        change(options);
+        try {
+            const Runner runner(options, run.device, {});
+        } catch (const Error& error) {
+            return error.argument();
+        }
+        return std::string();
+    };
+    EXPECT_EQ(refused([](RunOptions& o) { o.routing = "zigzag"; }), "routing");
+    EXPECT_EQ(refused([](RunOptions& o) { o.min_time = -1; }), "min-time");
+    EXPECT_EQ(refused([](RunOptions& o) { o.max_time = std::nan(""); }), "max-time");
+    EXPECT_EQ(refused([](RunOptions& o) { o.min_time = o.max_time + 1; }), "max-time");
+}
+
+TEST(Runner, RoutingAndSeedAreTheRuns) {
+    TestRun run({Spoil{}});
+    run.options.routing = "zipf:1.5";
+    run.options.seed = 42;
+    CaseWords words = int8_words;
+    words.tokens = 500;
+    (void)run({case_of(words)});
+    const Record& record = run.sink.records.at(0);
+    EXPECT_EQ(std::get<std::string>(record.arguments[13].second), "zipf:1.5");
+    EXPECT_EQ(std::get<std::int64_t>(record.arguments[14].second), 42);
+    EXPECT_GT(record.shape.value().rows_max, record.shape.value().rows_min);
+    EXPECT_EQ(record.status, Status::ok) << record.reason;
+}
+
+// The whole chain on the machine itself, with its own floors and cold caches.
+TEST(Runner, RunsOnThisMachine) {
+    const auto device = make_device("cpu", 2);
+    RunOptions options;
+    options.providers = {std::make_shared<FakeProvider>()};
+    options.min_time = 0;
+    options.max_time = 0.1;
+    MemorySink sink;
+    EXPECT_EQ(Runner(options, *device, {&sink}).run(std::vector<Case>{case_of(int8_words)}).ok, 1);
+    EXPECT_GT(sink.records.at(0).floor.read_us.value_or(0), 0);
+    EXPECT_GT(sink.records.at(0).floor.compute_us.value_or(0), 0);
+    EXPECT_GT(sink.records.at(0).floor.ratio.value_or(0), 0);
+}
+
+}  // namespace
+}  // namespace moegemm::bench
