@@ -13,8 +13,8 @@ namespace moegemm::cpu {
 inline constexpr std::int64_t most_rows_of_task = 240;
 /// Columns of a task: so many share one decoding of A, and their C is 480 KiB at most.
 inline constexpr std::int64_t most_columns_of_task = 512;
-/// Tasks for each thread that make an uneven end small.
-inline constexpr std::int64_t wanted_tasks_per_thread = 8;
+/// Tasks for each of several threads: few of them would end unevenly, many would decode A often.
+inline constexpr std::int64_t wanted_tasks_per_thread = 6;
 
 /// Row blocks of an expert: as few as there can be, all equal but for one row.
 [[nodiscard]] constexpr std::int64_t row_blocks(std::int64_t rows) noexcept {
@@ -39,7 +39,7 @@ struct TaskGrid {
         }
         first_task.back() = blocks;
         TaskGrid grid{most_columns_of_task / panel_columns, 0, m_indptr, first_task};
-        const std::int64_t wanted = wanted_tasks_per_thread * threads;
+        const std::int64_t wanted = threads == 1 ? 1 : wanted_tasks_per_thread * threads;
         const auto groups = [&] { return (panels + grid.panels_of_task - 1) / grid.panels_of_task; };
         while (grid.panels_of_task > 1 && groups() * blocks < wanted) {
             grid.panels_of_task /= 2;

@@ -26,10 +26,9 @@ void read_row(const Shape& shape, const CallOperands& operands, const RowRange& 
     shape.kernels->decode_row[static_cast<std::size_t>(shape.a)](operands.a + row * shape.a_row_bytes + offset,
                                                                  shape.depth(block), nullptr, shape.group_shift,
                                                                  line.values.data());
-    for (std::int64_t g = 0; g < shape.groups(block); ++g) {
-        line.scale[static_cast<std::size_t>(g)] =
-            shape.a_grouped() ? scale_value(a_scale_code(shape, operands, rows, row, block * shape.block_groups + g))
-                              : 1.0;
+    const ScaleCodes codes = shape.a_grouped() ? a_scale_codes(shape, operands, rows, row, block) : ScaleCodes{};
+    for (std::size_t g = 0; g < line.scale.size(); ++g) {
+        line.scale[g] = shape.a_grouped() ? scale_value(codes[g]) : 1.0;
     }
 }
 
@@ -52,9 +51,9 @@ void read_column(const Shape& shape, const PackedLayout& layout, const CallOpera
     const std::int64_t offset = block * k_block * element_bits[static_cast<std::size_t>(shape.w)] / 8;
     decode(operands.w + (expert * shape.spec.n + n) * shape.w_row_bytes + offset, depth, nullptr, shape.group_shift,
            line.values.data());
-    for (std::int64_t g = 0; g < shape.groups(block); ++g) {
-        line.scale[static_cast<std::size_t>(g)] =
-            scale_value(w_scale_code(shape, operands, expert, n, block * shape.block_groups + g));
+    const ScaleCodes codes = w_scale_codes(shape, operands, expert, n, block);
+    for (std::size_t g = 0; g < line.scale.size(); ++g) {
+        line.scale[g] = scale_value(codes[g]);
     }
 }
 

@@ -122,10 +122,10 @@ private:
     void add_panel(std::int64_t block, std::int64_t panel, bool wide_rows) {
         const KernelFamily& kernels = *shape_.kernels;
         const auto format = static_cast<std::size_t>(shape_.format);
-        const bool wide_columns =
-            find_wide_columns(shape_, packed_, operands_, rows_.expert, panel, block, buffers_.wide_columns);
+        bool wide_columns = false;
         if (operands_.packed != nullptr) {
             const PackedBlock weights = packed_block(shape_, packed_, operands_.packed, rows_.expert, panel, block);
+            wide_columns = find_wide_columns(shape_, weights, block, buffers_.wide_columns);
             if (rows_.count <= kernels.panel_rows && !wide_rows && !wide_columns) {
                 kernels.panel_sums[format]({buffers_.a, rows_.count, shape_.depth(block), weights.elements,
                                             weights.scales, c_of(panel, 0), c_tile_, buffers_.factors, shape_.combine,
@@ -134,7 +134,8 @@ private:
             }
             kernels.decode_panel[format](weights.elements, weights.scales, shape_.depth(block), buffers_.w);
         } else {
-            read_w_block(shape_, operands_, rows_.expert, panel, block, buffers_.stage, buffers_.w);
+            wide_columns = read_w_block(shape_, operands_, rows_.expert, panel, block, buffers_.stage, buffers_.w,
+                                        buffers_.wide_columns);
         }
         const std::int64_t tiles = shape_.columns(panel) > kernels.tile_columns ? 2 : 1;
         for (std::int64_t tile = 0; tile < tiles; ++tile) {

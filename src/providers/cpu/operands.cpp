@@ -2,15 +2,13 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
+#include <tuple>
 
 #include <moegemm/formats/ue4m3.hpp>
 #include <moegemm/formats/ue8m0.hpp>
 
 namespace moegemm::cpu {
 namespace {
-
-constexpr std::size_t most_groups = 8;  // of 16 in a K block
 
 template <class Format>
 constexpr std::array<float, 256> make_table() {
@@ -34,6 +32,48 @@ std::int64_t block_offset(Element element, std::int64_t block) noexcept {
 
 bool is_wide(std::uint8_t code, std::uint8_t first_wide) noexcept { return code >= first_wide && code != 255; }
 
+constexpr std::size_t groups_at_most = std::tuple_size_v<ScaleCodes>;
+constexpr std::int64_t cache_line = 64;
+
+/// Scales of four groups that begin at a multiple of four lie side by side in every layout of one-byte scales.
+/// \param at the address of a scale column's code
+template <class At>
+ScaleCodes read_codes(const Shape& shape, std::int64_t block, At at) noexcept {
+    ScaleCodes codes{};
+    const std::int64_t groups = shape.groups(block);
+    for (std::int64_t g = 0; g < groups; g += scales::tile_columns) {
+        const std::uint8_t* run = at(block * shape.block_groups + g);
+        for (std::int64_t i = g; i < std::min(g + scales::tile_columns, groups); ++i) {
+            codes[static_cast<std::size_t>(i)] = run[i - g];
+        }
+    }
+    return codes;
+}
+
+/// Turns the group scales of a row or a column into numbers.
+class LineScales {
+public:
+    LineScales(const Shape& shape, Element element, std::int64_t block) noexcept
+        : values_(scale_values(shape.scale)),
+          groups_(static_cast<std::size_t>(shape.groups(block))),
+          first_wide_(shape.scale == GroupScale::ue8m0 ? first_wide_scale(element) : 255) {}
+
+    /// \return whether any of them is wide
+    bool decode(const ScaleCodes& codes, std::array<float, groups_at_most>& scale) const noexcept {
+        bool any_wide = false;
+        for (std::size_t g = 0; g < groups_; ++g) {
+            scale[g] = values_[codes[g]];
+            any_wide = any_wide || is_wide(codes[g], first_wide_);
+        }
+        return any_wide;
+    }
+
+private:
+    const std::array<float, 256>& values_;
+    std::size_t groups_;
+    std::uint8_t first_wide_;
+};
+
 }  // namespace
 
 CallOperands CallOperands::from(const Operands& operands) {
@@ -56,96 +96,101 @@ CallOperands CallOperands::from(const Operands& operands) {
     return call;
 }
 
+ScaleCodes a_scale_codes(const Shape& shape, const CallOperands& operands, const RowRange& rows, std::int64_t row,
+                         std::int64_t block) noexcept {
+    return read_codes(shape, block, [&](std::int64_t column) {
+        return operands.a_scale + scales::a_scale_index(shape.spec.scale_layout, row, column, rows.expert,
+                                                        rows.expert_row, operands.rows, shape.spec.scale_columns());
+    });
+}
+
+ScaleCodes w_scale_codes(const Shape& shape, const CallOperands& operands, std::int64_t expert, std::int64_t n,
+                         std::int64_t block) noexcept {
+    return read_codes(shape, block, [&](std::int64_t column) {
+        return operands.w_scale + scales::w_scale_index(shape.spec.scale_layout, expert, n, column, shape.spec.n,
+                                                        shape.spec.scale_columns());
+    });
+}
+
 bool read_a_block(const Shape& shape, const CallOperands& operands, const RowRange& rows, std::int64_t block,
                   float* out, std::uint8_t* wide) {
     const DecodeRow decode = shape.kernels->decode_row[static_cast<std::size_t>(shape.a)];
     const bool grouped = shape.a_grouped();
-    const std::int64_t groups = shape.groups(block);
-    const std::uint8_t first_wide = shape.scale == GroupScale::ue8m0 ? first_wide_scale(shape.a) : 255;
-    const std::array<float, 256>& values = scale_values(shape.scale);
+    const LineScales scales(shape, shape.a, block);
     bool any_wide = false;
     for (std::int64_t i = 0; i < rows.count; ++i) {
         const std::int64_t row = rows.begin + i;
-        std::array<float, most_groups> scale{};
+        std::array<float, groups_at_most> scale{};
         bool row_wide = false;
         if (grouped) {
-            for (std::int64_t g = 0; g < groups; ++g) {
-                const std::uint8_t code = a_scale_code(shape, operands, rows, row, block * shape.block_groups + g);
-                scale[static_cast<std::size_t>(g)] = values[code];
-                row_wide = row_wide || is_wide(code, first_wide);
-            }
+            row_wide = scales.decode(a_scale_codes(shape, operands, rows, row, block), scale);
         }
-        if (shape.scale == GroupScale::ue8m0) {
-            wide[i] = row_wide ? 1 : 0;
-            any_wide = any_wide || row_wide;
-        }
+        wide[i] = row_wide ? 1 : 0;
+        any_wide = any_wide || row_wide;
         decode(operands.a + row * shape.a_row_bytes + block_offset(shape.a, block), shape.depth(block),
                grouped ? scale.data() : nullptr, shape.group_shift, out + i * k_block);
     }
     return any_wide;
 }
 
-void read_w_block(const Shape& shape, const CallOperands& operands, std::int64_t expert, std::int64_t panel,
-                  std::int64_t block, float* stage, float* out) {
+bool read_w_block(const Shape& shape, const CallOperands& operands, std::int64_t expert, std::int64_t panel,
+                  std::int64_t block, float* stage, float* out, std::uint8_t* wide) {
     const DecodeRow decode = shape.kernels->decode_row[static_cast<std::size_t>(shape.w)];
     const std::int64_t width = shape.kernels->panel_columns;
     const std::int64_t columns = shape.columns(panel);
     const std::int64_t depth = shape.depth(block);
     const bool grouped = shape.scale != GroupScale::none;
-    const std::array<float, 256>& values = scale_values(shape.scale);
+    const LineScales scales(shape, shape.w, block);
+    const std::int64_t next = block_offset(shape.w, block + 1);
+    bool any_wide = false;
     for (std::int64_t column = 0; column < columns; ++column) {
         const std::int64_t n = panel * width + column;
-        std::array<float, most_groups> scale{};
-        for (std::int64_t g = 0; g < shape.groups(block); ++g) {
-            scale[static_cast<std::size_t>(g)] =
-                values[w_scale_code(shape, operands, expert, n, block * shape.block_groups + g)];
+        const std::uint8_t* row = operands.w + (expert * shape.spec.n + n) * shape.w_row_bytes;
+        // Of each row only some lines are read at a time, so that no hardware prefetcher follows it: fetch what the
+        // next K block will read.
+        for (std::int64_t byte = next; byte < std::min(next + block_offset(shape.w, 1), shape.w_row_bytes);
+             byte += cache_line) {
+            __builtin_prefetch(row + byte, 0, 2);
         }
-        decode(operands.w + (expert * shape.spec.n + n) * shape.w_row_bytes + block_offset(shape.w, block), depth,
-               grouped ? scale.data() : nullptr, shape.group_shift, stage + column * k_block);
+        std::array<float, groups_at_most> scale{};
+        bool column_wide = false;
+        if (grouped) {
+            column_wide = scales.decode(w_scale_codes(shape, operands, expert, n, block), scale);
+        }
+        wide[column] = column_wide ? 1 : 0;
+        any_wide = any_wide || column_wide;
+        decode(row + block_offset(shape.w, block), depth, grouped ? scale.data() : nullptr, shape.group_shift,
+               stage + column * k_block);
     }
     std::fill(stage + columns * k_block, stage + width * k_block, 0.0F);
+    std::fill(wide + columns, wide + width, std::uint8_t{0});
     shape.kernels->transpose(stage, depth, out);
+    return any_wide;
 }
 
-bool find_wide_columns(const Shape& shape, const PackedLayout& layout, const CallOperands& operands,
-                       std::int64_t expert, std::int64_t panel, std::int64_t block, std::uint8_t* wide) {
+bool find_wide_columns(const Shape& shape, const PackedBlock& packed, std::int64_t block, std::uint8_t* wide) {
     if (shape.scale != GroupScale::ue8m0) {
         return false;
     }
     const std::int64_t width = shape.kernels->panel_columns;
-    const std::int64_t columns = shape.columns(panel);
+    const std::int64_t count = shape.groups(block) * width;
     const std::uint8_t first_wide = first_wide_scale(shape.w);
-    if (operands.packed != nullptr) {
-        const PackedBlock packed = packed_block(shape, layout, operands.packed, expert, panel, block);
-        // Almost always none: one pass over the bytes, in vectors, says so.
-        const auto span = static_cast<std::uint8_t>(255 - first_wide);
-        std::uint8_t any = 0;
-        for (std::int64_t i = 0; i < shape.groups(block) * width; ++i) {
-            any = static_cast<std::uint8_t>(any | (static_cast<std::uint8_t>(packed.scales[i] - first_wide) < span));
-        }
-        if (any == 0) {
-            return false;
-        }
-        for (std::int64_t column = 0; column < width; ++column) {
-            wide[column] = 0;
-            for (std::int64_t g = 0; g < shape.groups(block); ++g) {
-                wide[column] |= static_cast<std::uint8_t>(is_wide(packed.scales[g * width + column], first_wide));
-            }
-        }
-        return true;
+    // Almost always none: one pass over the bytes, in vectors, says so. Codes below first_wide wrap around.
+    const auto wide_codes = static_cast<std::uint8_t>(255 - first_wide);
+    std::uint8_t any = 0;
+    for (std::int64_t i = 0; i < count; ++i) {
+        any = static_cast<std::uint8_t>(any | (static_cast<std::uint8_t>(packed.scales[i] - first_wide) < wide_codes));
     }
-    bool any = false;
-    for (std::int64_t column = 0; column < columns; ++column) {
-        bool column_wide = false;
-        for (std::int64_t g = 0; g < shape.groups(block); ++g) {
-            column_wide = column_wide || is_wide(w_scale_code(shape, operands, expert, panel * width + column,
-                                                              block * shape.block_groups + g),
-                                                 first_wide);
-        }
-        wide[column] = column_wide ? 1 : 0;
-        any = any || column_wide;
+    if (any == 0) {
+        return false;
     }
-    return any;
+    std::fill(wide, wide + width, std::uint8_t{0});
+    for (std::int64_t i = 0; i < count; ++i) {
+        if (is_wide(packed.scales[i], first_wide)) {
+            wide[i % width] = 1;
+        }
+    }
+    return true;
 }
 
 }  // namespace moegemm::cpu

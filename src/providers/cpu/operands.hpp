@@ -2,6 +2,7 @@
 /// The tensors of one call as the loops see them, and reading a K block of them as f32.
 #pragma once
 
+#include <array>
 #include <cstdint>
 
 #include "providers/cpu/packed_weights.hpp"
@@ -50,24 +51,20 @@ struct RowRange {
     std::int64_t count;
 };
 
-/// The group scale of row `row` of A, as stored.
-[[nodiscard]] inline std::uint8_t a_scale_code(const Shape& shape, const CallOperands& operands, const RowRange& rows,
-                                               std::int64_t row, std::int64_t group) noexcept {
-    return operands.a_scale[scales::a_scale_index(shape.spec.scale_layout, row, group, rows.expert, rows.expert_row,
-                                                  operands.rows, shape.spec.scale_columns())];
-}
+/// A K block's group scales of one row of A or of W, as stored.
+using ScaleCodes = std::array<std::uint8_t, k_block / 16>;
 
-/// The group scale of row `n` of expert `expert`'s weights, as stored in an unpacked tensor.
-[[nodiscard]] inline std::uint8_t w_scale_code(const Shape& shape, const CallOperands& operands, std::int64_t expert,
-                                               std::int64_t n, std::int64_t group) noexcept {
-    return operands.w_scale[scales::w_scale_index(shape.spec.scale_layout, expert, n, group, shape.spec.n,
-                                                  shape.spec.scale_columns())];
-}
+/// The group scales of row `row` (of all rows) of A, as stored.
+[[nodiscard]] ScaleCodes a_scale_codes(const Shape& shape, const CallOperands& operands, const RowRange& rows,
+                                       std::int64_t row, std::int64_t block) noexcept;
+
+/// The group scales of row `n` of expert `expert`'s weights, as stored in an unpacked tensor.
+[[nodiscard]] ScaleCodes w_scale_codes(const Shape& shape, const CallOperands& operands, std::int64_t expert,
+                                       std::int64_t n, std::int64_t block) noexcept;
 
 /// Decodes a K block of some rows of A, scales multiplied in.
 /// \param[out] out  (rows.count, k_block)
-/// \param[out] wide (rows.count): 1 for a row that needs the exact route in this block, else 0; untouched without
-///                  ue8m0 scales
+/// \param[out] wide (rows.count): 1 for a row that needs the exact route in this block, else 0
 /// \return whether any is 1
 bool read_a_block(const Shape& shape, const CallOperands& operands, const RowRange& rows, std::int64_t block,
                   float* out, std::uint8_t* wide);
@@ -75,13 +72,14 @@ bool read_a_block(const Shape& shape, const CallOperands& operands, const RowRan
 /// Decodes a K block of one panel of unpacked weights, scales multiplied in.
 /// \param[out] stage (panel_columns, k_block), a buffer
 /// \param[out] out   (2, k_block, tile_columns)
-void read_w_block(const Shape& shape, const CallOperands& operands, std::int64_t expert, std::int64_t panel,
-                  std::int64_t block, float* stage, float* out);
-
-/// Marks the columns of a panel that need the exact route in a K block.
-/// \param[out] wide (panel_columns): 1 or 0; untouched without ue8m0 scales
+/// \param[out] wide  (panel_columns): 1 for a column that needs the exact route in this block, else 0
 /// \return whether any is 1
-bool find_wide_columns(const Shape& shape, const PackedLayout& layout, const CallOperands& operands,
-                       std::int64_t expert, std::int64_t panel, std::int64_t block, std::uint8_t* wide);
+bool read_w_block(const Shape& shape, const CallOperands& operands, std::int64_t expert, std::int64_t panel,
+                  std::int64_t block, float* stage, float* out, std::uint8_t* wide);
+
+/// Marks the columns of a packed panel that need the exact route in a K block.
+/// \param[out] wide (panel_columns): 1 or 0
+/// \return whether any is 1
+bool find_wide_columns(const Shape& shape, const PackedBlock& packed, std::int64_t block, std::uint8_t* wide);
 
 }  // namespace moegemm::cpu

@@ -99,6 +99,12 @@ double half_quantum_of(DType dst) {
     return std::ldexp(1.0, dst == DType::f16 ? -25 : dst == DType::bf16 ? -134 : -150);
 }
 
+void multiply_blocks(std::span<double> values, std::span<const double> scales) {
+    for (std::size_t i = 0; i < values.size(); ++i) {
+        values[i] *= scales[i / 128];
+    }
+}
+
 }  // namespace
 
 void ExactBuffer::Free::operator()(void* memory) const noexcept { std::free(memory); }
@@ -172,16 +178,27 @@ Call::Expected Call::expected() const {
     result.magnitude.resize(result.y.size());
     std::vector<double> a(k);
     std::vector<double> w(k * n);
+    std::vector<double> block_scales(
+        spec().row().scaling == Scaling::block ? static_cast<std::size_t>(spec().scale_columns()) : 0);
     for (std::int64_t expert = 0; expert < spec().experts; ++expert) {
         if (problem_.rows_of(expert) == 0) {
             continue;
         }
         for (std::size_t column = 0; column < n; ++column) {
-            rows.w_row(expert, static_cast<std::int64_t>(column), {w.data() + column * k, k});
+            const std::span<double> values(w.data() + column * k, k);
+            rows.w_row(expert, static_cast<std::int64_t>(column), values);
+            if (!block_scales.empty()) {
+                rows.w_block_scales(expert, static_cast<std::int64_t>(column), block_scales);
+                multiply_blocks(values, block_scales);
+            }
         }
         const auto e = static_cast<std::size_t>(expert);
         for (std::int64_t row = problem_.m_indptr()[e]; row < problem_.m_indptr()[e + 1]; ++row) {
             rows.a_row(row, expert, a);
+            if (!block_scales.empty()) {
+                rows.a_block_scales(row, expert, block_scales);
+                multiply_blocks(a, block_scales);
+            }
             for (std::size_t column = 0; column < n; ++column) {
                 double sum = 0;
                 for (std::size_t i = 0; i < k; ++i) {

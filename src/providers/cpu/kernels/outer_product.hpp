@@ -271,6 +271,10 @@ inline void scale_tile_row(const FinishCall& call, const void* c, const float* c
         }
         return;
     }
+    if (call.row_scale == 1.0) {
+        std::memcpy(values, sums, width * sizeof(float));
+        return;
+    }
     for (std::size_t i = 0; i < width; ++i) {
         values[i] = static_cast<float>(static_cast<double>(sums[i]) * call.row_scale);
     }
