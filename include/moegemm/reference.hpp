@@ -10,8 +10,9 @@
 
 namespace moegemm {
 
-/// Reads rows of the operands as numbers. int8 rows are whole numbers; block and group scales are multiplied in.
-/// A device's operands can be read through an implementation that generates or fetches single rows.
+/// Reads rows of the operands as numbers. int8 rows are whole numbers; group scales are multiplied in, block scales are
+/// not: they belong to a block's sum, which makes a difference where one of them is infinite. A device's operands can
+/// be read through an implementation that generates or fetches single rows.
 class OperandRows {
 public:
     virtual ~OperandRows() = default;
@@ -19,6 +20,10 @@ public:
     virtual void a_row(std::int64_t row, std::int64_t expert, std::span<double> values) const = 0;
     /// Row `n` of expert `expert`'s W. \param[out] values K numbers
     virtual void w_row(std::int64_t expert, std::int64_t n, std::span<double> values) const = 0;
+    /// fp8_block: the scales of row `row` of A. \param[out] scales ⌈K/128⌉ numbers. Not called for other variants.
+    virtual void a_block_scales(std::int64_t row, std::int64_t expert, std::span<double> scales) const = 0;
+    /// fp8_block: the scales of row `n` of expert `expert`'s W. \param[out] scales ⌈K/128⌉ numbers
+    virtual void w_block_scales(std::int64_t expert, std::int64_t n, std::span<double> scales) const = 0;
     [[nodiscard]] virtual float token_scale(std::int64_t row) const = 0;  ///< token_channel; else 1
     [[nodiscard]] virtual float channel_scale(std::int64_t expert,
                                               std::int64_t n) const = 0;  ///< token_channel; else 1
@@ -32,11 +37,16 @@ public:
     HostOperandRows(const GemmSpec& spec, const Operands& operands, std::span<const std::int32_t> m_indptr);
     void a_row(std::int64_t row, std::int64_t expert, std::span<double> values) const override;
     void w_row(std::int64_t expert, std::int64_t n, std::span<double> values) const override;
+    void a_block_scales(std::int64_t row, std::int64_t expert, std::span<double> scales) const override;
+    void w_block_scales(std::int64_t expert, std::int64_t n, std::span<double> scales) const override;
     [[nodiscard]] float token_scale(std::int64_t row) const override;
     [[nodiscard]] float channel_scale(std::int64_t expert, std::int64_t n) const override;
     [[nodiscard]] float alpha(std::int64_t expert) const override;
 
 private:
+    [[nodiscard]] double a_scale(std::int64_t row, std::int64_t expert, std::int64_t column) const;
+    [[nodiscard]] double w_scale(std::int64_t expert, std::int64_t n, std::int64_t column) const;
+
     GemmSpec spec_;
     Operands operands_;
     std::span<const std::int32_t> m_indptr_;

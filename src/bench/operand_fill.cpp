@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "op/random/operand_codes.hpp"
+#include "op/random/operand_fill.hpp"
 
 namespace moegemm::bench {
 namespace {
@@ -22,14 +23,9 @@ void store(std::byte* target, std::uint32_t code, std::int64_t bytes) {
 void fill_in_order(const OperandGenerator& generator, const Tensor& tensor, ThreadTeam& team) {
     const std::int64_t bytes = info(tensor.dtype()).bytes;
     auto* const data = tensor.as<std::byte>();
+    const OperandFiller filler(generator, static_cast<std::uint64_t>(tensor.elements()));
     team.slices(tensor.elements(), block, [&](std::int64_t begin, std::int64_t end) {
-        for (std::int64_t first = begin; first < end; first += block) {
-            const OperandCodes drawn = generator.codes(static_cast<std::uint64_t>(first / block));
-            const std::int64_t count = std::min(block, end - first);
-            for (std::int64_t i = 0; i < count; ++i) {
-                store(data + (first + i) * bytes, drawn.codes[i], bytes);
-            }
-        }
+        filler.fill(static_cast<std::uint64_t>(begin), static_cast<std::uint64_t>(end - begin), data + begin * bytes);
     });
 }
 

@@ -69,6 +69,12 @@ public:
     void w_row(std::int64_t expert, std::int64_t n, std::span<double> values) const override {
         whole_.w_row(expert, first_ + n, values);
     }
+    void a_block_scales(std::int64_t row, std::int64_t expert, std::span<double> scales) const override {
+        whole_.a_block_scales(row, expert, scales);
+    }
+    void w_block_scales(std::int64_t expert, std::int64_t n, std::span<double> scales) const override {
+        whole_.w_block_scales(expert, first_ + n, scales);
+    }
     [[nodiscard]] float token_scale(std::int64_t row) const override { return whole_.token_scale(row); }
     [[nodiscard]] float channel_scale(std::int64_t expert, std::int64_t n) const override {
         return whole_.channel_scale(expert, first_ + n);
@@ -92,6 +98,14 @@ public:
         rows_.w_row(expert, n, values);
         drop_signs(values);
     }
+    void a_block_scales(std::int64_t row, std::int64_t expert, std::span<double> scales) const override {
+        rows_.a_block_scales(row, expert, scales);
+        drop_signs(scales);
+    }
+    void w_block_scales(std::int64_t expert, std::int64_t n, std::span<double> scales) const override {
+        rows_.w_block_scales(expert, n, scales);
+        drop_signs(scales);
+    }
     [[nodiscard]] float token_scale(std::int64_t row) const override { return std::abs(rows_.token_scale(row)); }
     [[nodiscard]] float channel_scale(std::int64_t expert, std::int64_t n) const override {
         return std::abs(rows_.channel_scale(expert, n));
@@ -112,8 +126,7 @@ private:
 std::vector<SampledExpert> choose_sample(const Problem& problem, std::uint64_t seed) {
     const std::int64_t experts = std::max<std::int64_t>(1, problem.experts_used());
     const std::int64_t each = std::max<std::int64_t>(2 * enough_columns, sample_elements / experts);
-    const std::int64_t columns =
-        std::clamp(static_cast<std::int64_t>(std::sqrt(static_cast<double>(each))), enough_columns, std::int64_t{64});
+    const auto side = static_cast<std::int64_t>(std::sqrt(static_cast<double>(each)));
     std::mt19937_64 random(seed);
     std::vector<SampledExpert> sample;
     for (std::int64_t expert = 0; expert < problem.spec().experts; ++expert) {
@@ -121,6 +134,8 @@ std::vector<SampledExpert> choose_sample(const Problem& problem, std::uint64_t s
         if (rows == 0) {
             continue;
         }
+        // Of few rows, more columns each; never fewer than are enough.
+        const std::int64_t columns = std::max(enough_columns, each / std::min(rows, side));
         SampledExpert chosen{.expert = expert,
                              .rows = choose(rows, std::max<std::int64_t>(2, each / columns), random),
                              .columns = choose(problem.spec().n, columns, random)};

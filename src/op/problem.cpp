@@ -18,9 +18,6 @@ namespace {
 /// Row offsets are int32.
 constexpr std::int64_t rows_limit = std::numeric_limits<std::int32_t>::max();
 
-/// Far beyond any model; keeps what is allocated for each expert small.
-constexpr std::int64_t experts_limit = std::int64_t{1} << 20;
-
 template <class Value>
 [[noreturn]] void throw_invalid(std::string_view argument, const Value& value, std::string allowed) {
     throw Error(ErrorCode::invalid_argument, std::string(argument), fmt::format("{}", value), std::move(allowed));
@@ -148,9 +145,6 @@ Problem Problem::from(const Arguments& arguments, const Routing& routing) {
         resolve_variant(arguments.dtype, arguments.w_dtype, arguments.compute_dtype, arguments.dst_dtype);
     const VariantInfo& row = info(typed.variant);
     arguments.routing.check();
-    if (arguments.routing.num_experts > experts_limit) {
-        throw_invalid("num_experts", arguments.routing.num_experts, fmt::format("1 … {}", experts_limit));
-    }
     GemmSpec spec;
     spec.variant = typed.variant;
     spec.a = typed.a;

@@ -64,7 +64,8 @@ public:
         std::vector<double> values(static_cast<std::size_t>(problem_.spec().k));
         rows().a_row(row, expert, values);
         const double factor = a_.alpha.empty() ? 1.0 : static_cast<double>(a_.alpha[0]);
-        return values[static_cast<std::size_t>(k)] * static_cast<double>(rows().token_scale(row)) * factor;
+        return values[static_cast<std::size_t>(k)] * static_cast<double>(rows().token_scale(row)) * factor *
+               block_scale(k, [&](std::span<double> scales) { rows().a_block_scales(row, expert, scales); });
     }
     [[nodiscard]] double weight(std::int64_t expert, std::int64_t n, std::int64_t k) const {
         std::vector<double> values(static_cast<std::size_t>(problem_.spec().k));
@@ -74,10 +75,22 @@ public:
             factors.empty()
                 ? 1.0
                 : static_cast<double>(factors[std::min(static_cast<std::size_t>(expert), factors.size() - 1)]);
-        return values[static_cast<std::size_t>(k)] * static_cast<double>(rows().channel_scale(expert, n)) * factor;
+        return values[static_cast<std::size_t>(k)] * static_cast<double>(rows().channel_scale(expert, n)) * factor *
+               block_scale(k, [&](std::span<double> scales) { rows().w_block_scales(expert, n, scales); });
     }
 
 private:
+    /// The scale of k's block by what `read` fills in; 1 where the variant has no block scales.
+    template <class Read>
+    [[nodiscard]] double block_scale(std::int64_t k, const Read& read) const {
+        if (problem_.spec().row().scaling != Scaling::block) {
+            return 1.0;
+        }
+        std::vector<double> scales(static_cast<std::size_t>(problem_.spec().scale_columns()));
+        read(scales);
+        return scales[static_cast<std::size_t>(k / problem_.spec().row().scale_group)];
+    }
+
     std::size_t bytes_of(Role role) const {
         switch (role) {
             case Role::a:

@@ -153,6 +153,23 @@ TEST(Reference, TakesE5m2OnEitherSide) {
     }
 }
 
+TEST(Reference, AnInfiniteBlockScaleMultipliesTheBlocksSum) {
+    // A scale belongs to a block's sum: ∞ · (0·w + a·w) is ±∞, not the NaN that ∞ · 0 inside the sum would be.
+    GemmSpec spec = spec_of(Variant::fp8_block, 1, 1, 256);
+    HostCase host(Problem::from(spec, {0, 2}), 5);
+    auto* const a = host.operands().a.as<std::uint8_t>();
+    auto* const w = host.operands().w.as<std::uint8_t>();
+    std::fill(a, a + 2 * 256, std::uint8_t{0});
+    std::fill(w, w + 256, formats::E4m3::encode(1.0F));
+    a[3] = formats::E4m3::encode(-2.0F);  // row 0: the first block's sum is −2; row 1: both are 0
+    std::fill_n(host.operands().a_scale.as<float>(), 4, 1.0F);
+    host.operands().w_scale.as<float>()[0] = std::numeric_limits<float>::infinity();
+    host.operands().w_scale.as<float>()[1] = 1.0F;
+    const auto y = reference(host.problem(), HostOperandRows(spec, host.operands(), host.problem().m_indptr()));
+    EXPECT_EQ(y[0], -std::numeric_limits<double>::infinity());
+    EXPECT_TRUE(std::isnan(y[1]));
+}
+
 TEST(Reference, WithoutAlphaTheFactorIsOne) {
     for (const Variant variant : {Variant::fp8, Variant::nvfp4, Variant::nvfp4_a16}) {
         GemmSpec spec = spec_of(variant, 2, 5, 32);
