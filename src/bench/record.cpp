@@ -23,6 +23,9 @@ Json nullable(const std::optional<T>& value) {
     return value ? Json(*value) : Json(nullptr);
 }
 
+/// Three decimals: of microseconds that is the clock's nanosecond.
+Json rounded(const std::optional<double>& value) { return value ? Json(round3(*value)) : Json(nullptr); }
+
 Json shape_json(const std::optional<Shape>& shape) {
     Json json;
     const auto put = [&](const char* key, std::int64_t Shape::*field) {
@@ -57,16 +60,19 @@ Json measurement_json(const std::optional<Measurement>& measured) {
     const auto put = [&](const char* key, auto Measurement::*field) {
         json[key] = measured ? Json((*measured).*field) : Json(nullptr);
     };
+    const auto put_us = [&](const char* key, double Measurement::*field) {
+        json[key] = measured ? Json(round3((*measured).*field)) : Json(nullptr);
+    };
     const auto put_optional = [&](const char* key, std::optional<double> Measurement::*field) {
-        json[key] = measured ? nullable((*measured).*field) : Json(nullptr);
+        json[key] = measured ? rounded((*measured).*field) : Json(nullptr);
     };
     put("samples", &Measurement::samples);
-    put("min_us", &Measurement::min_us);
-    put("p25_us", &Measurement::p25_us);
-    put("median_us", &Measurement::median_us);
-    put("p75_us", &Measurement::p75_us);
-    put("max_us", &Measurement::max_us);
-    put("interval_percent", &Measurement::interval_percent);
+    put_us("min_us", &Measurement::min_us);
+    put_us("p25_us", &Measurement::p25_us);
+    put_us("median_us", &Measurement::median_us);
+    put_us("p75_us", &Measurement::p75_us);
+    put_us("max_us", &Measurement::max_us);
+    put_optional("interval_percent", &Measurement::interval_percent);
     put("converged", &Measurement::converged);
     json["cache"] = measured ? Json(to_string(measured->cache)) : Json(nullptr);
     put("method", &Measurement::method);
@@ -181,9 +187,9 @@ Json to_json(const Record& record) {
     json["shape"] = shape_json(record.shape);
     json["targets"] = targets_json(record.targets);
     json["measurement"] = measurement_json(record.measurement);
-    json["floor"] = {{"read_us", nullable(record.floor.read_us)},
-                     {"compute_us", nullable(record.floor.compute_us)},
-                     {"ratio", nullable(record.floor.ratio)}};
+    json["floor"] = {{"read_us", rounded(record.floor.read_us)},
+                     {"compute_us", rounded(record.floor.compute_us)},
+                     {"ratio", rounded(record.floor.ratio)}};
     json["verification"] = verification_json(record.verification);
     return json;
 }

@@ -80,8 +80,9 @@ struct Measurement {
     double median_us = 0;
     double p75_us = 0;
     double max_us = 0;
-    double interval_percent = 0;  ///< half-width of the median's 95 % interval, in percent of the median
-    bool converged = false;       ///< whether that interval came within 1 % before the time was up
+    /// Half-width of the median's 95 % interval, in percent of the median; absent below six samples.
+    std::optional<double> interval_percent;
+    bool converged = false;  ///< whether that interval came within 1 % before the time was up
     CacheRule cache = CacheRule::cold;
     std::string method;               ///< "steady-clock", "cuda-events"
     std::optional<double> empty_us;   ///< an empty call, timed by the same rule

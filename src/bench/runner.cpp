@@ -286,7 +286,9 @@ void Runner::measure(CaseState& state, const Provider& provider, Plan& plan, Rec
     measured.median_us = samples.median;
     measured.p75_us = samples.p75;
     measured.max_us = samples.max;
-    measured.interval_percent = 100 * samples.half_width;
+    if (samples.half_width) {
+        measured.interval_percent = 100 * *samples.half_width;
+    }
     measured.converged = samples.converged;
     measured.empty_us = empty_us();
     set_latency(record.targets, samples.median);

@@ -27,6 +27,12 @@ std::string rows_text(const Shape& shape) {
 /// Few columns: four significant digits or so, never an exponent.
 std::string figure(double value) { return fmt::format("{:.{}f}", value, value < 10 ? 3 : value < 1000 ? 1 : 0); }
 
+/// The median's interval; marked where the time was up before it came within 1 %.
+std::string spread_text(const Measurement& measured) {
+    const std::string percent = measured.interval_percent ? fmt::format("{:.1f}", *measured.interval_percent) : "?";
+    return measured.converged ? percent : percent + "!";
+}
+
 std::string verification_text(const std::optional<Verification>& verification) {
     if (!verification || verification->mode == VerifyMode::off) {
         return "not verified";
@@ -68,8 +74,7 @@ void TableSink::write(const Record& record) {
     if (record.status == Status::ok && record.measurement) {
         const Measurement& measured = *record.measurement;
         line = fmt::format(line_format, variant, dst, size(&Shape::experts), size(&Shape::rows), size(&Shape::n),
-                           size(&Shape::k), rows, record.provider, figure(measured.median_us),
-                           fmt::format("{:.1f}{}", measured.interval_percent, measured.converged ? "" : "!"),
+                           size(&Shape::k), rows, record.provider, figure(measured.median_us), spread_text(measured),
                            figure(record.targets.mem_bw_gbs.value_or(0)),
                            fmt::format("{:.3f}", record.targets.calc_flops_power_tflops.value_or(0)),
                            record.floor.ratio ? fmt::format("{:.2f}", *record.floor.ratio) : "-",

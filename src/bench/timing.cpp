@@ -47,11 +47,10 @@ SampleSummary summarize(std::vector<double> samples, double precision) {
     summary.median = quantile(samples, 0.5);
     summary.p75 = quantile(samples, 0.75);
     summary.max = samples.back();
-    summary.half_width = 1;
     if (const auto ranks = median_ranks(samples.size()); ranks && summary.median > 0) {
         summary.half_width =
             std::max(samples[ranks->high] - summary.median, summary.median - samples[ranks->low]) / summary.median;
-        summary.converged = summary.half_width <= precision;
+        summary.converged = *summary.half_width <= precision;
     }
     return summary;
 }

@@ -41,8 +41,8 @@ struct SampleSummary {
     double median = 0;
     double p75 = 0;
     double max = 0;
-    double half_width =
-        0;  ///< of the median's 95 % interval, its farther end, as a part of the median; 1 where unknown
+    /// Of the median's 95 % interval, its farther end, as a part of the median; absent below six samples.
+    std::optional<double> half_width;
     bool converged = false;  ///< half_width is within the rule's precision
 };
 /// \param samples at least one value, in any order

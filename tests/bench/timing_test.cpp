@@ -120,7 +120,7 @@ TEST(SampleUntil, SamplesOnUntilTheMedianIsKnownWithinOnePercent) {
         },
         clock.reader(), nullptr);
     EXPECT_TRUE(summary.converged);
-    EXPECT_LE(summary.half_width, 0.01);
+    EXPECT_LE(summary.half_width.value(), 0.01);
     // 1.96 · 1.2533 · 5 % / √n = 1 % at n = 151
     EXPECT_GT(summary.samples, 60U);
     EXPECT_LT(summary.samples, 500U);
@@ -145,7 +145,7 @@ TEST(SampleUntil, GivesUpWhenTheTimeIsUpAndSaysSo) {
         clock.reader(), nullptr);
     EXPECT_FALSE(summary.converged);
     EXPECT_NEAR(static_cast<double>(summary.samples), 20.0, 1.0);
-    EXPECT_GT(summary.half_width, 0.01);
+    EXPECT_GT(summary.half_width.value(), 0.01);
 }
 
 TEST(SampleUntil, OneSampleIsEnoughWhenInterrupted) {
@@ -155,6 +155,7 @@ TEST(SampleUntil, OneSampleIsEnoughWhenInterrupted) {
         {}, [] { return 3.0; }, clock.reader(), &interrupt);
     EXPECT_EQ(summary.samples, 1U);
     EXPECT_EQ(summary.median, 3.0);
+    EXPECT_FALSE(summary.half_width);
     EXPECT_FALSE(summary.converged);
 }
 
