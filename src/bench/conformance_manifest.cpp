@@ -101,6 +101,9 @@ auto in_folder(const std::string& folder, const Function& function) {
     try {
         return function();
     } catch (const Error& error) {
+        if (error.argument().starts_with(folder)) {
+            throw;
+        }
         throw Error(error.code(), fmt::format("{}: {}", folder, error.argument()), error.value(), error.allowed());
     }
 }

@@ -42,7 +42,7 @@ struct Options {
     std::string device = "cpu";
     std::string variants;
     std::vector<std::string> filters;
-    std::optional<std::size_t> limit;
+    std::optional<std::int64_t> limit;
     std::string routing = "balanced";
     std::uint64_t seed = 0;
     std::string out;
@@ -84,8 +84,8 @@ std::vector<bench::Case> read_cases(const Options& options) {
         wanted = bench::parse_variants(options.variants);
     }
     bench::select_cases(cases, filters, wanted);
-    if (options.limit && *options.limit < cases.size()) {
-        cases.resize(*options.limit);
+    if (options.limit && *options.limit < static_cast<std::int64_t>(cases.size())) {
+        cases.resize(static_cast<std::size_t>(*options.limit));
     }
     return cases;
 }
@@ -177,7 +177,7 @@ bench::RunOptions run_options(const Options& options, StatusLine& line) {
     run.cache = cache_rules.at(options.cache);
     run.verify = verify_modes.at(options.verify);
     run.max_time = options.max_time.value_or(options.files.empty() ? quick_start_max_time : run.max_time);
-    run.min_time = options.min_time.value_or(std::min(run.min_time, run.max_time));
+    run.min_time = options.min_time.value_or(std::clamp(run.max_time, 0.0, run.min_time));
     run.dry_run = options.dry_run;
     run.interrupt = &interrupted();
     run.progress = [&line](const bench::Progress& progress) {
@@ -194,16 +194,18 @@ bench::RunOptions run_options(const Options& options, StatusLine& line) {
 int bench_command(const Options& options) {
     const OpenRegistry open = open_registry(options.plugins);
     const std::vector<bench::Case> cases = read_cases(options);
+    const Routing routing = Routing::parse(options.routing, options.seed);
     const std::unique_ptr<bench::Device> device = bench::make_device(options.device, options.threads);
     StatusLine line;
-    const Sinks sinks(options, *device, line);
     bench::RunOptions run = run_options(options, line);
     run.providers = choose_providers(options, open.registry, *device);
+    // Nothing is written before everything of the command line has been understood.
+    const Sinks sinks(options, *device, line);
     bench::Runner runner(std::move(run), *device, sinks.pointers());
     bench::RunSummary summary;
     try {
         if (options.dry_run && !options.wants("jsonl") && !options.wants("csv")) {
-            print_plan(cases, Routing::parse(options.routing, options.seed));
+            print_plan(cases, routing);
         }
         summary = runner.run(cases);
         if (sinks.table()) {
@@ -231,11 +233,14 @@ void add_case_options(CLI::App& command, Options& options) {
         ->type_name("KEY=VALUE,...")
         ->expected(1)
         ->take_all();
-    command.add_option("--limit", options.limit, "Only the first N of the cases that are left")->type_name("N");
+    command.add_option("--limit", options.limit, "Only the first N of the cases that are left")
+        ->check(CLI::NonNegativeNumber)
+        ->type_name("N");
     command.add_option("--routing", options.routing, "Spread of tokens: balanced, uniform, zipf:S or counts:FILE")
         ->type_name("KIND")
         ->capture_default_str();
     command.add_option("--seed", options.seed, "Of the routing and the operands")
+        ->check(CLI::NonNegativeNumber)
         ->type_name("NUMBER")
         ->capture_default_str();
 }

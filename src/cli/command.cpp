@@ -51,9 +51,8 @@ std::vector<std::shared_ptr<const Provider>> select_providers(const Registry& re
             throw Error(ErrorCode::invalid_argument, "--provider", name, fmt::format("of {}", fmt::join(all, ", ")));
         }
         if (!status->available) {
-            throw Error(ErrorCode::unsupported, "--provider",
-                        fmt::format("{}, not available: {}", name, status->reason),
-                        fmt::format("after {}", status->remedy));
+            throw Error(ErrorCode::unsupported, "--provider", fmt::format("{} ({})", name, status->reason),
+                        fmt::format("one that is available; to have this one: {}", status->remedy));
         }
         const std::shared_ptr<const Provider> provider = registry.find(name);
         if (std::find(chosen.begin(), chosen.end(), provider) == chosen.end()) {

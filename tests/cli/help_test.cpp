@@ -79,7 +79,7 @@ TEST(Usage, BenchOptionsSayWhatIsAllowed) {
 TEST(Usage, AKnownProviderThatIsNotHereSaysWhy) {
     const ChildResult result = run_moegemm({"bench", "--provider", "flashinfer", "--dry-run"});
     EXPECT_EQ(result.status, 2);
-    EXPECT_NE(result.err.find("not available"), std::string::npos) << result.err;
+    EXPECT_NE(result.err.find("one that is available"), std::string::npos) << result.err;
     EXPECT_NE(result.err.find("plug-in"), std::string::npos) << result.err;
 }
 
