@@ -234,13 +234,13 @@ void add_case_options(CLI::App& command, Options& options) {
         ->expected(1)
         ->take_all();
     command.add_option("--limit", options.limit, "Only the first N of the cases that are left")
-        ->check(CLI::NonNegativeNumber)
+        ->check(not_negative())
         ->type_name("N");
     command.add_option("--routing", options.routing, "Spread of tokens: balanced, uniform, zipf:S or counts:FILE")
         ->type_name("KIND")
         ->capture_default_str();
     command.add_option("--seed", options.seed, "Of the routing and the operands")
-        ->check(CLI::NonNegativeNumber)
+        ->check(not_negative())
         ->type_name("NUMBER")
         ->capture_default_str();
 }

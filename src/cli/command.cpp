@@ -1,7 +1,9 @@
 #include "cli/command.hpp"
 
 #include <algorithm>
+#include <cstdint>
 #include <cstdlib>
+#include <limits>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -12,6 +14,8 @@
 #include <moegemm/error.hpp>
 
 namespace moegemm::cli {
+
+CLI::Range not_negative() { return {std::int64_t{0}, std::numeric_limits<std::int64_t>::max()}; }
 
 void add_plugin_option(CLI::App& command, std::vector<std::string>& plugins) {
     command

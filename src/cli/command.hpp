@@ -27,6 +27,9 @@ void add_variants(CLI::App& app, Action& action);
 void add_explain(CLI::App& app, Action& action);
 void add_doctor(CLI::App& app, Action& action);
 
+/// For --limit and --seed, which records keep as signed numbers.
+[[nodiscard]] CLI::Range not_negative();
+
 /// The option --plugin FILE|FOLDER.
 void add_plugin_option(CLI::App& command, std::vector<std::string>& plugins);
 

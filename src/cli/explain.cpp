@@ -146,7 +146,7 @@ void add_explain(CLI::App& app, Action& action) {
         ->required();
     command->add_option("--routing", options->routing, "Spread of tokens: balanced, uniform, zipf:S or counts:FILE")
         ->type_name("KIND");
-    command->add_option("--seed", options->seed, "Of the routing")->check(CLI::NonNegativeNumber)->type_name("NUMBER");
+    command->add_option("--seed", options->seed, "Of the routing")->check(not_negative())->type_name("NUMBER");
     command->add_flag("--json", options->json, "Print JSON");
     add_plugin_option(*command, options->plugins);
     command->callback([options, &action] {
