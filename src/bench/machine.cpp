@@ -6,9 +6,9 @@
 #include <memory>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 #include <hwloc.h>
 #include <sys/utsname.h>
+#include <nlohmann/json.hpp>
 
 #include "bench/cpu_features.hpp"
 #include "bench/file.hpp"
