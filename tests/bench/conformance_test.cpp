@@ -8,6 +8,7 @@
 
 #include "bench/conformance.hpp"
 #include "op/expect_error.hpp"
+#include "scratch_folder.hpp"
 
 namespace moegemm::bench {
 namespace {
@@ -21,17 +22,7 @@ const fs::path vectors = fs::path(MOEGEMM_TEST_DATA) / "vectors";
 /// A copy of a case that a test may spoil.
 class ScratchCase {
 public:
-    explicit ScratchCase(const std::string& name)
-        : folder_(fs::path(testing::TempDir()) /
-                  (std::string("conformance_") + testing::UnitTest::GetInstance()->current_test_info()->name()) /
-                  name) {
-        fs::remove_all(folder_);
-        fs::create_directories(folder_.parent_path());
-        fs::copy(vectors / name, folder_);
-    }
-    ~ScratchCase() { fs::remove_all(folder_.parent_path()); }
-    ScratchCase(const ScratchCase&) = delete;
-    ScratchCase& operator=(const ScratchCase&) = delete;
+    explicit ScratchCase(const std::string& name) : folder_(scratch_ / name) { fs::copy(vectors / name, folder_); }
 
     [[nodiscard]] const fs::path& folder() const noexcept { return folder_; }
     void edit(const std::function<void(Json&)>& change) const {
@@ -47,6 +38,7 @@ public:
     }
 
 private:
+    test::ScratchFolder scratch_;
     fs::path folder_;
 };
 

@@ -17,6 +17,7 @@
 #include "bench/peak.hpp"
 #include "bench/read_floor.hpp"
 #include "bench/thread_team.hpp"
+#include "scratch_folder.hpp"
 
 namespace moegemm::bench {
 namespace {
@@ -24,19 +25,16 @@ namespace {
 /// A tree with copies of /proc and /sys.
 class HostMemory : public ::testing::Test {
 protected:
-    HostMemory() : root_(std::filesystem::path(::testing::TempDir()) / "moegemm_host_memory") {
-        std::filesystem::remove_all(root_);
+    HostMemory() {
         put("proc/meminfo", "MemTotal:       8000 kB\nMemFree:         100 kB\nMemAvailable:    5000 kB\n");
     }
-    ~HostMemory() override {
-        std::error_code ignored;
-        std::filesystem::remove_all(root_, ignored);
-    }
-    void put(const std::string& path, const std::string& text) {
-        std::filesystem::create_directories((root_ / path).parent_path());
-        std::ofstream(root_ / path) << text;
-    }
-    std::filesystem::path root_;
+    void put(const std::string& path, const std::string& text) { scratch_.write(path, text); }
+
+private:
+    test::ScratchFolder scratch_;
+
+protected:
+    const std::filesystem::path& root_ = scratch_.path();
 };
 
 TEST_F(HostMemory, IsWhatTheMachineHasAvailable) {

@@ -13,6 +13,7 @@
 #include "bench/machine.hpp"
 #include "bench/table_sink.hpp"
 #include "bench/xpu_perf_sink.hpp"
+#include "scratch_folder.hpp"
 
 namespace moegemm::bench {
 namespace {
@@ -71,19 +72,12 @@ std::string text_of(const std::filesystem::path& path) {
     return text.str();
 }
 
-/// A folder that is gone when the test is.
+/// A folder that is not there yet, and gone when the test is.
 class SinkTest : public ::testing::Test {
+    test::ScratchFolder scratch_;
+
 protected:
-    SinkTest() {
-        folder_ = std::filesystem::path(::testing::TempDir()) /
-                  (std::string("moegemm_") + ::testing::UnitTest::GetInstance()->current_test_info()->name());
-        std::filesystem::remove_all(folder_);
-    }
-    ~SinkTest() override {
-        std::error_code ignored;
-        std::filesystem::remove_all(folder_, ignored);
-    }
-    std::filesystem::path folder_;
+    const std::filesystem::path folder_ = scratch_ / "out";
 };
 
 std::vector<std::string> keys_of(const Json& object) {

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/child.hpp"
+#include "scratch_folder.hpp"
 
 namespace moegemm::test {
 namespace {

@@ -98,23 +98,6 @@ ChildResult run_moegemm(const std::vector<std::string>& arguments, const ChildOp
     return result;
 }
 
-ScratchFolder::ScratchFolder() {
-    std::string name = testing::TempDir() + "/moegemm_cli_XXXXXX";
-    const char* made = mkdtemp(name.data());
-    EXPECT_NE(made, nullptr);
-    path_ = name;
-}
-
-ScratchFolder::~ScratchFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-}
-
-std::string ScratchFolder::write(const std::string& name, const std::string& text) const {
-    std::ofstream(path_ / name, std::ios::binary) << text;
-    return *this / name;
-}
-
 std::string read_file(const std::filesystem::path& path) {
     std::ifstream stream(path, std::ios::binary);
     return {std::istreambuf_iterator<char>(stream), {}};

@@ -28,22 +28,6 @@ struct ChildOptions {
 /// Runs `moegemm ARGUMENTS…`.
 [[nodiscard]] ChildResult run_moegemm(const std::vector<std::string>& arguments, const ChildOptions& options = {});
 
-/// A folder of one test's own, removed at its end.
-class ScratchFolder {
-public:
-    ScratchFolder();
-    ~ScratchFolder();
-    ScratchFolder(const ScratchFolder&) = delete;
-    ScratchFolder& operator=(const ScratchFolder&) = delete;
-    [[nodiscard]] const std::filesystem::path& path() const noexcept { return path_; }
-    [[nodiscard]] std::string operator/(const std::string& name) const { return (path_ / name).string(); }
-    /// Writes a file and returns its path.
-    std::string write(const std::string& name, const std::string& text) const;
-
-private:
-    std::filesystem::path path_;
-};
-
 [[nodiscard]] std::string read_file(const std::filesystem::path& path);
 [[nodiscard]] std::vector<std::string> lines_of(const std::string& text);
 

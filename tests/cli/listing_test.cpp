@@ -7,6 +7,7 @@
 #include <moegemm/variant.hpp>
 
 #include "cli/child.hpp"
+#include "scratch_folder.hpp"
 
 namespace moegemm::test {
 namespace {

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "cli/child.hpp"
+#include "scratch_folder.hpp"
 
 namespace moegemm::test {
 namespace {

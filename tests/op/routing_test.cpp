@@ -18,6 +18,7 @@
 #include <nlohmann/json.hpp>
 
 #include "op/expect_error.hpp"
+#include "scratch_folder.hpp"
 
 namespace moegemm {
 namespace {
@@ -44,21 +45,13 @@ std::int64_t sum(const Counts& counts) { return std::accumulate(counts.begin(), 
 /// A file of its own for the test, gone with the object.
 class CountsFile {
 public:
-    explicit CountsFile(const std::string& content) {
-        const auto* test = testing::UnitTest::GetInstance()->current_test_info();
-        path_ = (std::filesystem::temp_directory_path() / (std::string("moegemm_") + test->test_suite_name() + "_" +
-                                                           test->name() + "_" + std::to_string(getpid()) + ".json"))
-                    .string();
-        std::ofstream(path_, std::ios::binary) << content;
-    }
-    ~CountsFile() { std::filesystem::remove(path_); }
-    CountsFile(const CountsFile&) = delete;
-    CountsFile& operator=(const CountsFile&) = delete;
+    explicit CountsFile(const std::string& content) : path_(scratch_.write("counts.json", content)) {}
 
     [[nodiscard]] std::string text() const { return "counts:" + path_; }
     [[nodiscard]] Routing parse() const { return Routing::parse(text(), 0); }
 
 private:
+    test::ScratchFolder scratch_;
     std::string path_;
 };
 

@@ -12,6 +12,7 @@
 #include "provider/plugin_search.hpp"
 #include "provider/random_call.hpp"
 #include "providers/reference/provider.hpp"
+#include "scratch_folder.hpp"
 
 namespace moegemm::test {
 namespace {
@@ -21,23 +22,6 @@ namespace fs = std::filesystem;
 const fs::path plugins = MOEGEMM_TEST_PLUGINS;
 
 fs::path library(const std::string& name) { return plugins / ("moegemm_" + name + ".so"); }
-
-/// A folder of this test's own, removed with it.
-class Folder {
-public:
-    Folder() {
-        std::string name = (fs::temp_directory_path() / "moegemm-test-XXXXXX").string();
-        path_ = mkdtemp(name.data());
-    }
-    ~Folder() { fs::remove_all(path_); }
-    Folder(const Folder&) = delete;
-    Folder& operator=(const Folder&) = delete;
-    [[nodiscard]] fs::path operator/(const std::string& name) const { return path_ / name; }
-    [[nodiscard]] const fs::path& path() const { return path_; }
-
-private:
-    fs::path path_;
-};
 
 struct BadLibrary {
     std::string name;
@@ -85,7 +69,7 @@ TEST(Plugin, AMissingFileIsRefused) {
 }
 
 TEST(Plugin, AFileThatIsNoLibraryIsRefused) {
-    const Folder folder;
+    const ScratchFolder folder;
     const fs::path path = folder / "moegemm_text.so";
     std::ofstream(path) << "this is no shared library\n";
     Registry registry;
@@ -153,7 +137,7 @@ TEST(Plugin, ExceptionsThatEscapeBecomePluginErrors) {
 }
 
 TEST(PluginFolder, LoadsWhatItCanInTheOrderOfNames) {
-    const Folder folder;
+    const ScratchFolder folder;
     fs::copy(library("tiny"), folder / "moegemm_b_tiny.so");
     fs::copy(library("throwing"), folder / "moegemm_a_throwing.so");
     fs::copy(library("null_entry"), folder / "moegemm_c.so");
@@ -172,7 +156,7 @@ TEST(PluginFolder, LoadsWhatItCanInTheOrderOfNames) {
 }
 
 TEST(PluginFolder, TheEnvironmentNamesFilesAndFolders) {
-    const Folder folder;
+    const ScratchFolder folder;
     fs::copy(library("throwing"), folder / "moegemm_throwing.so");
     const std::string value = library("tiny").string() + "::" + folder.path().string() + ":/nowhere/at/all";
     ASSERT_EQ(setenv(plugin_path_variable, value.c_str(), 1), 0);
