@@ -1,14 +1,18 @@
 # What every target of the project is compiled with.
 
 function(moegemm_compile_options target)
+  set(warnings -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion $<$<COMPILE_LANGUAGE:CXX>:-Wnon-virtual-dtor>
+    $<$<BOOL:${MOEGEMM_WARNINGS_AS_ERRORS}>:-Werror>)
   target_compile_options(${target} PRIVATE
-    -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion $<$<COMPILE_LANGUAGE:CXX>:-Wnon-virtual-dtor>
-    $<$<BOOL:${MOEGEMM_WARNINGS_AS_ERRORS}>:-Werror>
+    "$<$<COMPILE_LANGUAGE:C,CXX>:${warnings}>"
+    # nvcc rewrites a source before the host's compiler sees it: -Wpedantic and conversions would speak of that text.
+    "$<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra,-ffp-contract=off;--expt-relaxed-constexpr>"
+    "$<$<AND:$<COMPILE_LANGUAGE:CUDA>,$<BOOL:${MOEGEMM_WARNINGS_AS_ERRORS}>>:SHELL:-Werror all-warnings>"
     # GCC 12 sees overlapping copies in "text" + std::string (GCC bug 105651).
     $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wno-restrict>
     # One product and one sum stay two roundings: generated operands and routings are the same bits from every compiler.
     # Kernels that want fused operations ask for them file by file.
-    -ffp-contract=off)
+    $<$<COMPILE_LANGUAGE:C,CXX>:-ffp-contract=off>)
   if(MOEGEMM_SANITIZE)
     target_compile_options(${target} PUBLIC -fsanitize=${MOEGEMM_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
     target_link_options(${target} PUBLIC -fsanitize=${MOEGEMM_SANITIZE})
