@@ -139,7 +139,7 @@ void Runner::run_case(const Case& item) {
         if (record.status != Status::error) {
             guarded(record, [&] { run_provider(state, *provider, record); });
         }
-        emit(std::move(record));
+        emit(record);
     }
 }
 
@@ -311,7 +311,7 @@ double Runner::empty_us() {
     return *empty_us_;
 }
 
-void Runner::emit(Record record) {
+void Runner::emit(const Record& record) {
     switch (record.status) {
         case Status::ok:
             ++summary_.ok;
