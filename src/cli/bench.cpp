@@ -98,7 +98,8 @@ std::vector<std::shared_ptr<const Provider>> choose_providers(const Options& opt
     }
     std::vector<std::shared_ptr<const Provider>> chosen = registry.providers();
     std::erase_if(chosen, [&](const std::shared_ptr<const Provider>& provider) {
-        return provider->info().name == "reference" || provider->info().device_type != device.dl().device_type;
+        const ProviderInfo& about = provider->info();
+        return about.name == "reference" || about.device_type != device.dl().device_type || !about.unavailable.empty();
     });
     if (chosen.empty()) {
         throw Error(ErrorCode::unsupported, "--device", options.device,
