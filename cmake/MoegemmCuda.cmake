@@ -35,6 +35,12 @@ if(MOEGEMM_BUILD_CUDA STREQUAL "AUTO" OR MOEGEMM_BUILD_CUDA)
   endif()
 endif()
 if(MOEGEMM_HAS_CUDA)
+  if(NOT DEFINED CMAKE_CUDA20_STANDARD_COMPILE_OPTION)  # CMake 3.25 does not know that nvcc 12 and later have C++20
+    set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
+    set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION -std=c++20)
+    list(APPEND CMAKE_CUDA_COMPILE_FEATURES cuda_std_20)
+    set(CMAKE_CUDA20_COMPILE_FEATURES cuda_std_20)
+  endif()
   set(CMAKE_CUDA_STANDARD 20)
   set(CMAKE_CUDA_STANDARD_REQUIRED ON)
   set(CMAKE_CUDA_EXTENSIONS OFF)
@@ -51,9 +57,19 @@ function(moegemm_cuda_module name)
   target_link_libraries(${name} PRIVATE moegemm::moegemm CUDA::cudart_static fmt::fmt)
   set_target_properties(${name} PROPERTIES PREFIX "" LIBRARY_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/plugins"
     CUDA_RUNTIME_LIBRARY Static)
+  add_dependencies(cuda_resources ${name})
+  install(TARGETS ${name} DESTINATION "${MOEGEMM_INSTALL_PLUGIN_DIR}" COMPONENT moegemm_Tool)
 endfunction()
 
 function(moegemm_cuda_options target)
   moegemm_compile_options(${target})
+  target_compile_options(${target} PRIVATE "$<$<COMPILE_LANGUAGE:CUDA>:-Xptxas=-v>")
+  set_property(TARGET ${target} APPEND PROPERTY CUDA_COMPILER_LAUNCHER "${PROJECT_SOURCE_DIR}/cmake/keep_ptxas_log.sh")
   target_include_directories(${target} PRIVATE "${PROJECT_SOURCE_DIR}/src" ${CUDAToolkit_INCLUDE_DIRS})
 endfunction()
+
+if(MOEGEMM_HAS_CUDA)
+  add_custom_target(cuda_resources
+    COMMAND "${CMAKE_COMMAND}" -D "BUILD=${PROJECT_BINARY_DIR}" -P "${PROJECT_SOURCE_DIR}/cmake/cuda_resources.cmake"
+    COMMENT "Registers, shared memory, stack and spills of every kernel" USES_TERMINAL VERBATIM)
+endif()
