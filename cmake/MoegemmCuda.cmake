@@ -59,7 +59,7 @@ function(moegemm_cuda_module name)
   moegemm_cuda_options(${name})
   target_link_libraries(${name} PRIVATE moegemm::moegemm CUDA::cudart_static fmt::fmt)
   set_target_properties(${name} PROPERTIES PREFIX "" LIBRARY_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/plugins"
-    CUDA_RUNTIME_LIBRARY Static)
+    CUDA_RUNTIME_LIBRARY Static INSTALL_RPATH "$ORIGIN/../../../${CMAKE_INSTALL_LIBDIR}")
   add_dependencies(cuda_resources ${name})
   install(TARGETS ${name} DESTINATION "${MOEGEMM_INSTALL_PLUGIN_DIR}" COMPONENT moegemm_Tool)
 endfunction()

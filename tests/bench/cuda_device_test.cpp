@@ -143,6 +143,17 @@ TEST_F(CudaDevice, ACallThatThrowsIsPassedOnAndForgotten) {
     EXPECT_GT(device().time(CacheRule::cold, [] { device().empty_call(); }), 0);
 }
 
+TEST_F(CudaDevice, ACallThatFailsOnTheDeviceIsAnErrorAndTheNextOneRuns) {
+    try {
+        (void)device().time(CacheRule::cold, [] { device().set(nullptr, 1, 4096); });
+        FAIL() << "memory at 0 was set";
+    } catch (const Error& error) {
+        EXPECT_EQ(error.code(), ErrorCode::internal) << error.what();
+        EXPECT_NE(std::string(error.what()).find("cudaErrorInvalidValue"), std::string::npos) << error.what();
+    }
+    EXPECT_GT(device().time(CacheRule::cold, [] { device().empty_call(); }), 0);
+}
+
 /// What a pure read must reach on an H200, or the floor is at fault (µs, cold).
 TEST_F(CudaDevice, ReadsAsFastAsTheMemoryAllows) {
     struct Goal {
