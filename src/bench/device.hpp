@@ -9,6 +9,8 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include <moegemm/reference.hpp>
 #include <moegemm/tensor.hpp>
@@ -33,7 +35,9 @@ public:
     virtual ~Device() = default;
 
     [[nodiscard]] virtual DLDevice dl() const = 0;
-    [[nodiscard]] virtual std::string sku_name() const = 0;            ///< "NVIDIA H200", the CPU's model name
+    [[nodiscard]] virtual std::string sku_name() const = 0;  ///< "NVIDIA H200", the CPU's model name
+    /// What machine.json says of it, beside the host: key and text. Nothing where the host is the device.
+    [[nodiscard]] virtual std::vector<std::pair<std::string, std::string>> details() const { return {}; }
     [[nodiscard]] virtual std::string_view backend() const = 0;        ///< xpu-perf's folder: "CPU", "GPU"
     [[nodiscard]] virtual std::string_view timing_method() const = 0;  ///< Measurement::method
     [[nodiscard]] virtual int threads() const = 0;                     ///< PlanOptions::threads; 0 where it has none

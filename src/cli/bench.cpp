@@ -125,7 +125,9 @@ public:
         if (!options.out.empty()) {
             const std::filesystem::path folder(options.out);
             add<bench::JsonlSink>(bench::OutputFile::create(folder / "records.jsonl"));
-            bench::write_machine(folder, bench::probe_machine());
+            bench::Machine machine = bench::probe_machine();
+            machine.device = device.details();
+            bench::write_machine(folder, machine);
             if (options.wants("csv")) {
                 add<bench::CsvSink>(bench::OutputFile::create(folder / "records.csv"));
             }

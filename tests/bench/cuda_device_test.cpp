@@ -45,6 +45,10 @@ TEST_F(CudaDevice, SaysWhatItIs) {
     EXPECT_EQ(device().timing_method(), "cuda-events");
     EXPECT_FALSE(device().sku_name().empty());
     EXPECT_GT(device().available_bytes(), 0);
+    for (const auto& [key, text] : device().details()) {
+        fmt::print("{}: {}\n", key, text);
+        EXPECT_FALSE(text.empty()) << key;
+    }
 }
 
 TEST_F(CudaDevice, FillsBitForBitAsTheHost) {

@@ -53,13 +53,31 @@ CudaDevice::CudaDevice(int ordinal) : CudaDevice(ordinal, open_gpu(ordinal)) {}
 
 CudaDevice::CudaDevice(int ordinal, const Gpu& gpu)
     : ordinal_(ordinal),
-      name_(gpu.name),
+      gpu_(gpu),
       meters_(gpu.pci_bus_id),
       timer_(stream_, meters_),
       read_floor_(gpu, stream_, timer_),
       dense_product_(stream_, timer_) {}
 
 CudaDevice::~CudaDevice() = default;
+
+std::vector<std::pair<std::string, std::string>> CudaDevice::details() const {
+    std::vector<std::pair<std::string, std::string>> rows{
+        {"name", gpu_.name},
+        {"compute_capability", fmt::format("{}.{}", gpu_.major, gpu_.minor)},
+        {"multiprocessors", std::to_string(gpu_.multiprocessors)},
+        {"memory_bytes", std::to_string(gpu_.memory_bytes)},
+        {"l2_bytes", std::to_string(gpu_.l2_bytes)},
+        {"cuda", fmt::format("{}.{}", gpu_.driver / 1000, gpu_.driver % 1000 / 10)},
+    };
+    if (const std::string driver = meters_.driver_version(); !driver.empty()) {
+        rows.emplace_back("driver", driver);
+    }
+    if (const std::optional<double> limit = meters_.power_limit_w()) {
+        rows.emplace_back("power_limit_w", fmt::format("{:.0f}", *limit));
+    }
+    return rows;
+}
 
 std::int64_t CudaDevice::available_bytes() const {
     const UseDevice use(ordinal_);

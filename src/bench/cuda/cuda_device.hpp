@@ -29,7 +29,8 @@ public:
     CudaDevice& operator=(const CudaDevice&) = delete;
 
     [[nodiscard]] DLDevice dl() const override { return {kDLCUDA, ordinal_}; }
-    [[nodiscard]] std::string sku_name() const override { return name_; }
+    [[nodiscard]] std::string sku_name() const override { return gpu_.name; }
+    [[nodiscard]] std::vector<std::pair<std::string, std::string>> details() const override;
     [[nodiscard]] std::string_view backend() const override { return "GPU"; }
     [[nodiscard]] std::string_view timing_method() const override { return "cuda-events"; }
     [[nodiscard]] int threads() const override { return 0; }
@@ -55,7 +56,7 @@ private:
     CudaDevice(int ordinal, const Gpu& gpu);
 
     int ordinal_;
-    std::string name_;
+    Gpu gpu_;
     Stream stream_;
     MeterReader meters_;
     CallTimer timer_;

@@ -1,5 +1,7 @@
 #include "bench/cuda/meters.hpp"
 
+#include <array>
+
 #include <dlfcn.h>
 
 #include "bench/timing.hpp"
@@ -15,6 +17,8 @@ struct MeterReader::Nvml {
     int (*shut_down)() = nullptr;
     int (*get_clock)(void* device, unsigned kind, unsigned* mhz) = nullptr;
     int (*get_power)(void* device, unsigned* milliwatts) = nullptr;
+    int (*get_power_limit)(void* device, unsigned* milliwatts) = nullptr;
+    int (*get_driver_version)(char* text, unsigned length) = nullptr;
 
     explicit Nvml(void* opened) : library(opened) {}
     ~Nvml() {
@@ -38,7 +42,8 @@ struct MeterReader::Nvml {
         int (*stop)() = nullptr;
         if (!find("nvmlInit_v2", start) || !find("nvmlShutdown", stop) ||
             !find("nvmlDeviceGetHandleByPciBusId_v2", get_handle) || !find("nvmlDeviceGetClockInfo", get_clock) ||
-            !find("nvmlDeviceGetPowerUsage", get_power) || start() != 0) {
+            !find("nvmlDeviceGetPowerUsage", get_power) || !find("nvmlDeviceGetEnforcedPowerLimit", get_power_limit) ||
+            !find("nvmlSystemGetDriverVersion", get_driver_version) || start() != 0) {
             return false;
         }
         shut_down = stop;
@@ -89,6 +94,19 @@ Meters MeterReader::take() {
     clock_sum_ = power_sum_ = 0;
     clocks_ = powers_ = 0;
     return means;
+}
+
+std::string MeterReader::driver_version() const {
+    std::array<char, 96> text{};
+    const bool told =
+        nvml_ != nullptr && nvml_->get_driver_version(text.data(), static_cast<unsigned>(text.size() - 1)) == 0;
+    return told ? text.data() : "";
+}
+
+std::optional<double> MeterReader::power_limit_w() const {
+    unsigned milliwatts = 0;
+    const bool told = nvml_ != nullptr && nvml_->get_power_limit(nvml_->device, &milliwatts) == 0;
+    return told ? std::optional(milliwatts / 1e3) : std::nullopt;
 }
 
 }  // namespace moegemm::bench::cuda

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "bench/device.hpp"
@@ -21,6 +22,9 @@ public:
     void read();
     /// Means since the last call of this; absent where nothing was read.
     [[nodiscard]] Meters take();
+
+    [[nodiscard]] std::string driver_version() const;  ///< "580.159.04"; empty where it is not told
+    [[nodiscard]] std::optional<double> power_limit_w() const;
 
 private:
     struct Nvml;

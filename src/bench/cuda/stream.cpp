@@ -30,7 +30,16 @@ Gpu open_gpu(int ordinal) {
     check(cudaDeviceGetPCIBusId(bus.data(), bus.size(), ordinal), "cudaDeviceGetPCIBusId");
     check(cudaSetDevice(ordinal), "cudaSetDevice");
     check(cudaFree(nullptr), "the GPU's context");
-    return {properties.name, bus.data(), properties.multiProcessorCount, properties.major};
+    int driver = 0;
+    check(cudaDriverGetVersion(&driver), "cudaDriverGetVersion");
+    return {properties.name,
+            bus.data(),
+            properties.multiProcessorCount,
+            properties.major,
+            properties.minor,
+            static_cast<std::int64_t>(properties.totalGlobalMem),
+            properties.l2CacheSize,
+            driver};
 }
 
 Stream::Stream() { check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreate"); }

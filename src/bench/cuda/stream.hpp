@@ -2,6 +2,7 @@
 /// A GPU, checked, and the stream and events on it, freed with their object.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include <cuda_runtime_api.h>
@@ -14,6 +15,10 @@ struct Gpu {
     std::string pci_bus_id;
     int multiprocessors;
     int major;  ///< of the compute capability
+    int minor;
+    std::int64_t memory_bytes;
+    std::int64_t l2_bytes;
+    int driver;  ///< the newest CUDA that the driver serves, as 1000·major + 10·minor
 };
 /// Makes the GPU's context.
 /// \throws Error unsupported ("device") where there is none of this number, with the runtime's reason
