@@ -3,8 +3,6 @@
 include(CMakePackageConfigHelpers)
 
 set(MOEGEMM_INSTALL_PACKAGE_DIR "${CMAKE_INSTALL_LIBDIR}/cmake/moegemm")
-# Not CMAKE_INSTALL_LIBDIR, which may name the machine: the program looks for plug-ins in <its folder>/../lib.
-set(MOEGEMM_INSTALL_PLUGIN_DIR lib/moegemm/plugins)
 
 set_target_properties(moegemm PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR})
 install(TARGETS moegemm EXPORT moegemmTargets DESTINATION "${CMAKE_INSTALL_LIBDIR}" COMPONENT moegemm_Development)

@@ -12,6 +12,7 @@
 #include <fmt/format.h>
 
 #include "bench/guarded_buffer.hpp"
+#include "bench/host_buffer.hpp"
 #include "bench/text_file.hpp"
 #include "op/checked.hpp"
 
@@ -51,32 +52,22 @@ std::vector<std::uint8_t> read_tensor(const std::filesystem::path& folder, const
 /// a number nor to NaN.
 constexpr std::uint8_t poison = 0x7B;
 
-Tensor byte_tensor(const GuardedBuffer& memory) { return {memory.data(), DType::u8, {memory.bytes()}}; }
-
-Operands input_operands(const ConformanceCase& item) {
-    Operands operands;
-    const GemmSpec& spec = item.manifest.problem.spec();
-    for (const TensorSpec& tensor : tensor_specs(spec, item.manifest.problem.rows())) {
-        for (std::size_t i = 0; i < item.manifest.inputs.size(); ++i) {
-            if (item.manifest.inputs[i].name == tensor.name) {
-                // A call reads its inputs only; Tensor has no const form.
-                void* data = const_cast<std::uint8_t*>(item.memory[i].data());
-                operands[tensor.role] = Tensor(data, tensor.dtype, tensor.shape);
-            }
-        }
-    }
-    return operands;
+Tensor byte_tensor(const GuardedBuffer& memory, DLDevice device) {
+    return {memory.data(), DType::u8, {memory.bytes()}, device};
 }
 
 /// What keeps a provider from running the case; empty where nothing does.
-std::string obstacle(const Manifest& manifest, const Provider& provider) {
+std::string obstacle(const Manifest& manifest, const Provider& provider, const Device& device) {
     const GemmSpec& spec = manifest.problem.spec();
     const ProviderInfo& about = provider.info();
+    if (!about.unavailable.empty()) {
+        return about.unavailable;
+    }
+    if (about.device_type != device.dl().device_type) {
+        return fmt::format("its tensors do not live on this run's device, {}", device.sku_name());
+    }
     if (const Support support = provider.supports(spec); !support.supported) {
         return support.reason;
-    }
-    if (about.device_type != kDLCPU) {
-        return "its tensors live on another device, and the cases are run in host memory";
     }
     for (const std::string& need : manifest.required) {
         if (need != "full_scale_range") {
@@ -97,8 +88,8 @@ public:
           spec_(item.manifest.problem.spec()),
           plan_(plan),
           device_(device),
-          operands_(input_operands(item)),
           tolerance_(item.manifest.tolerance) {
+        copy_inputs();
         const VariantSupport& support = about.support[static_cast<std::size_t>(spec_.variant)];
         if (support.accumulation == Accumulation::promoted_128 && item.manifest.tolerance_promoted) {
             tolerance_ = *item.manifest.tolerance_promoted;
@@ -113,17 +104,33 @@ public:
         if (plan_.packed_bytes() > 0) {
             const GuardedBuffer packed(device_, "packed_w", static_cast<std::int64_t>(plan_.packed_bytes()));
             Operands call = operands_;
-            call.packed_w = byte_tensor(packed);
-            plan_.pack(operands_, call.packed_w);
+            call.packed_w = byte_tensor(packed, device_.dl());
+            plan_.pack(operands_, call.packed_w, device_.stream());
             note("packing", packed.damage());
             call.w = Tensor();
             call.w_scale = Tensor();
             run(call, "packed");
         }
+        for (const GuardedBuffer& input : inputs_) {
+            note("either", input.damage());
+        }
         return verdict_;
     }
 
 private:
+    void copy_inputs() {
+        inputs_.reserve(item_.manifest.inputs.size());
+        for (const TensorSpec& tensor : tensor_specs(spec_, item_.manifest.problem.rows())) {
+            for (std::size_t i = 0; i < item_.manifest.inputs.size(); ++i) {
+                if (item_.manifest.inputs[i].name == tensor.name) {
+                    const GuardedBuffer& input = inputs_.emplace_back(device_, tensor.name, tensor.bytes);
+                    device_.copy_from_host(input.data(), item_.memory[i].data(), tensor.bytes);
+                    operands_[tensor.role] = Tensor(input.data(), tensor.dtype, tensor.shape, device_.dl());
+                }
+            }
+        }
+    }
+
     void note(std::string_view mode, const std::string& fault) {
         if (!fault.empty() && verdict_.outcome == Verdict::Outcome::passed) {
             verdict_.outcome = Verdict::Outcome::failed;
@@ -136,20 +143,22 @@ private:
         const GuardedBuffer y(device_, "y", elements * info(spec_.dst).bytes);
         const GuardedBuffer workspace(device_, "workspace", static_cast<std::int64_t>(plan_.workspace_bytes()));
         device_.set(y.data(), poison, y.bytes());
-        call.y = Tensor(y.data(), spec_.dst, item_.manifest.expected.shape);
+        call.y = Tensor(y.data(), spec_.dst, item_.manifest.expected.shape, device_.dl());
         if (workspace.bytes() > 0) {
             device_.set(workspace.data(), poison, workspace.bytes());
-            call.workspace = byte_tensor(workspace);
+            call.workspace = byte_tensor(workspace, device_.dl());
         }
         plan_.run(call, device_.stream());
         note(mode, y.damage());
         note(mode, workspace.damage());
-        compare(y.data(), mode);
+        compare(y, mode);
     }
 
-    void compare(const void* y, std::string_view mode) {
+    void compare(const GuardedBuffer& y, std::string_view mode) {
+        const auto stored = allocate_host(y.bytes());
+        device_.copy_to_host(stored.get(), y.data(), y.bytes());
         std::vector<double> actual(item_.expected.size());
-        decode_elements(spec_.dst, y, actual);
+        decode_elements(spec_.dst, stored.get(), actual);
         Comparison comparison(spec_.dst, tolerance_);
         const auto columns = static_cast<std::size_t>(spec_.n);
         for (std::size_t start = 0; start < actual.size(); start += columns) {
@@ -166,6 +175,7 @@ private:
     const GemmSpec& spec_;
     Plan& plan_;
     Device& device_;
+    std::vector<GuardedBuffer> inputs_;
     Operands operands_;
     Tolerance tolerance_;
     Verdict verdict_;
@@ -224,7 +234,7 @@ ConformanceCase read_conformance_case(const std::filesystem::path& folder) {
 
 Verdict check_conformance(const ConformanceCase& item, const Provider& provider, Device& device) {
     try {
-        if (std::string reason = obstacle(item.manifest, provider); !reason.empty()) {
+        if (std::string reason = obstacle(item.manifest, provider, device); !reason.empty()) {
             return {Verdict::Outcome::skipped, std::move(reason), 0, 0};
         }
         PlanOptions options;

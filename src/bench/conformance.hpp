@@ -68,7 +68,7 @@ struct Verdict {
 
 /// Runs a case, also with packed weights where the plan packs (a case passes only if both do), and compares. The output
 /// is poisoned before each run and guarded on both sides. Never throws for what a provider does.
-/// \param device in host memory: make_device("cpu", threads)
+/// \param device where the tensors are copied to and the provider runs
 [[nodiscard]] Verdict check_conformance(const ConformanceCase& item, const Provider& provider, Device& device);
 
 }  // namespace moegemm::bench

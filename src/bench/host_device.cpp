@@ -35,6 +35,10 @@ void HostDevice::copy_to_host(void* target, const void* source, std::int64_t byt
     }
 }
 
+void HostDevice::copy_from_host(void* target, const void* source, std::int64_t bytes) {
+    copy_to_host(target, source, bytes);
+}
+
 void HostDevice::fill(const Problem& problem, std::uint64_t seed, Operands& operands) {
     fill_operands(problem, seed, operands, team_);
 }
@@ -53,7 +57,11 @@ double HostDevice::time(CacheRule rule, const std::function<void()>& call) {
 
 double HostDevice::read_floor_us(std::int64_t bytes, CacheRule rule) { return read_floor_.microseconds(bytes, rule); }
 
-std::optional<double> HostDevice::compute_floor_us(std::int64_t m, std::int64_t n, std::int64_t k, ComputeClass type) {
+std::optional<double> HostDevice::compute_floor_us(std::int64_t m, std::int64_t n, std::int64_t k, ComputeClass type,
+                                                   CacheRule /*rule*/) {
+    if (type == ComputeClass::fp8) {
+        type = ComputeClass::bf16;  // no CPU multiplies 8-bit floats
+    }
     auto known = peaks_.find(type);
     if (known == peaks_.end()) {
         known = peaks_.emplace(type, measure_peak(type, team_)).first;

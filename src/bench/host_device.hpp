@@ -27,13 +27,14 @@ public:
     [[nodiscard]] std::shared_ptr<void> allocate(std::int64_t bytes) override;
     void set(void* target, std::uint8_t value, std::int64_t bytes) override;
     void copy_to_host(void* target, const void* source, std::int64_t bytes) override;
+    void copy_from_host(void* target, const void* source, std::int64_t bytes) override;
     void fill(const Problem& problem, std::uint64_t seed, Operands& operands) override;
     [[nodiscard]] std::unique_ptr<OperandRows> rows(const Problem& problem, const Operands& operands,
                                                     std::uint64_t seed) override;
     double time(CacheRule rule, const std::function<void()>& call) override;
     [[nodiscard]] double read_floor_us(std::int64_t bytes, CacheRule rule) override;
     [[nodiscard]] std::optional<double> compute_floor_us(std::int64_t m, std::int64_t n, std::int64_t k,
-                                                         ComputeClass type) override;
+                                                         ComputeClass type, CacheRule rule) override;
 
 private:
     ThreadTeam team_;

@@ -140,6 +140,9 @@ nlohmann::ordered_json to_json(const Machine& machine) {
     json["compiler"] = machine.compiler;
     json["moegemm_version"] = machine.moegemm_version;
     json["load_1min"] = machine.load_1min;
+    for (const auto& [key, text] : machine.device) {
+        json["device"][key] = text;
+    }
     return json;
 }
 

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <nlohmann/json_fwd.hpp>
@@ -33,6 +34,7 @@ struct Machine {
     std::string os;                           ///< distribution and kernel version
     std::string compiler;                     ///< that built this program, and its build type
     std::string moegemm_version;
+    std::vector<std::pair<std::string, std::string>> device;  ///< Device::details of what the cases run on
     double load_1min = 0;  ///< load average: other work on the machine makes figures worthless
 };
 

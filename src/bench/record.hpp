@@ -85,7 +85,7 @@ struct Measurement {
     bool converged = false;  ///< whether that interval came within 1 % before the time was up
     CacheRule cache = CacheRule::cold;
     std::string method;               ///< "steady-clock", "cuda-events"
-    std::optional<double> empty_us;   ///< an empty call, timed by the same rule
+    std::optional<double> empty_us;   ///< an empty call (a GPU's: an empty kernel), timed by the same rule
     std::optional<double> graph_us;   ///< the call out of a CUDA graph
     bool host_counts = false;         ///< whether the provider was given m_indptr on the host
     std::optional<double> clock_mhz;  ///< mean over the samples, where the device tells

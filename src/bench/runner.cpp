@@ -39,6 +39,15 @@ struct Runner::CaseState {
 
 namespace {
 
+/// An 8-bit product has a faster floor than one of bf16, which all variants with smaller elements are decoded to.
+ComputeClass compute_class(const GemmSpec& spec) {
+    if (spec.a == DType::i8) {
+        return ComputeClass::int8;
+    }
+    const bool floats8 = (spec.a == DType::e4m3 || spec.a == DType::e5m2) && spec.row().scaling != Scaling::group;
+    return floats8 ? ComputeClass::fp8 : ComputeClass::bf16;
+}
+
 Tensor bytes_tensor(const GuardedBuffer& buffer, DLDevice device) {
     return {buffer.data(), DType::u8, {buffer.bytes()}, device};
 }
@@ -195,8 +204,8 @@ void Runner::prepare(CaseState& state, std::int64_t plan_bytes) {
         tell(state, "floor");  // before the operands are there: a floor needs a buffer of its own
         const GemmSpec& spec = problem.spec();
         state.floor.read_us = device_.read_floor_us(account(problem).floor_read_bytes, options_.cache);
-        state.floor.compute_us = device_.compute_floor_us(
-            problem.rows(), spec.n, spec.k, spec.a == DType::i8 ? ComputeClass::int8 : ComputeClass::bf16);
+        state.floor.compute_us =
+            device_.compute_floor_us(problem.rows(), spec.n, spec.k, compute_class(spec), options_.cache);
     }
     tell(state, "fill");
     state.memory.clear();
@@ -273,9 +282,21 @@ void Runner::measure(CaseState& state, const Provider& provider, Plan& plan, Rec
         return;
     }
     tell(state, "time");
+    (void)device_.take_meters();
     const StoppingRule rule{.min_seconds = options_.min_time, .max_seconds = options_.max_time};
     const SampleSummary samples = sample_until(
         rule, [&] { return device_.time(options_.cache, call); }, steady_seconds, options_.interrupt);
+    const Meters meters = device_.take_meters();
+    measured.clock_mhz = meters.clock_mhz;
+    measured.power_w = meters.power_w;
+    if (options_.graph) {
+        if (const std::function<double()> replay = device_.replay(options_.cache, call)) {
+            StoppingRule short_rule = rule;
+            short_rule.max_seconds = rule.max_seconds / 4;
+            short_rule.min_seconds = std::min(rule.min_seconds, short_rule.max_seconds);
+            measured.graph_us = sample_until(short_rule, replay, steady_seconds, options_.interrupt).median;
+        }
+    }
     // What was timed must be right too, not only the first call.
     if (!check()) {
         return;
@@ -303,10 +324,10 @@ void Runner::measure(CaseState& state, const Provider& provider, Plan& plan, Rec
 double Runner::empty_us() {
     if (!empty_us_) {
         constexpr StoppingRule rule{.min_samples = 11, .max_samples = 1000, .min_seconds = 0, .max_seconds = 0.3};
-        empty_us_ =
-            sample_until(
-                rule, [this] { return device_.time(options_.cache, [] {}); }, steady_seconds, options_.interrupt)
-                .median;
+        empty_us_ = sample_until(
+                        rule, [this] { return device_.time(options_.cache, [this] { device_.empty_call(); }); },
+                        steady_seconds, options_.interrupt)
+                        .median;
     }
     return *empty_us_;
 }

@@ -51,6 +51,7 @@ struct Options {
     int threads = 0;
     std::optional<double> min_time;
     std::optional<double> max_time;
+    bool graph = false;
     bool dry_run = false;
     std::vector<std::string> formats;
     std::vector<std::string> plugins;
@@ -96,10 +97,8 @@ std::vector<std::shared_ptr<const Provider>> choose_providers(const Options& opt
     if (!options.providers.empty()) {
         return select_providers(registry, options.providers);
     }
-    std::vector<std::shared_ptr<const Provider>> chosen = registry.providers();
-    std::erase_if(chosen, [&](const std::shared_ptr<const Provider>& provider) {
-        return provider->info().name == "reference" || provider->info().device_type != device.dl().device_type;
-    });
+    std::vector<std::shared_ptr<const Provider>> chosen = available_providers(registry, device.dl());
+    std::erase_if(chosen, [](const auto& provider) { return provider->info().name == "reference"; });
     if (chosen.empty()) {
         throw Error(ErrorCode::unsupported, "--device", options.device,
                     "a device that an available provider runs on: see moegemm providers");
@@ -126,7 +125,9 @@ public:
         if (!options.out.empty()) {
             const std::filesystem::path folder(options.out);
             add<bench::JsonlSink>(bench::OutputFile::create(folder / "records.jsonl"));
-            bench::write_machine(folder, bench::probe_machine());
+            bench::Machine machine = bench::probe_machine();
+            machine.device = device.details();
+            bench::write_machine(folder, machine);
             if (options.wants("csv")) {
                 add<bench::CsvSink>(bench::OutputFile::create(folder / "records.csv"));
             }
@@ -178,6 +179,7 @@ bench::RunOptions run_options(const Options& options, StatusLine& line) {
     run.verify = verify_modes.at(options.verify);
     run.max_time = options.max_time.value_or(options.files.empty() ? quick_start_max_time : run.max_time);
     run.min_time = options.min_time.value_or(std::clamp(run.max_time, 0.0, run.min_time));
+    run.graph = options.graph;
     run.dry_run = options.dry_run;
     run.interrupt = &interrupted();
     run.progress = [&line](const bench::Progress& progress) {
@@ -267,6 +269,7 @@ void add_run_options(CLI::App& command, Options& options) {
     command
         .add_option("--max-time", options.max_time, "Most seconds of timed calls a case (default: 2; quick start: 1)")
         ->type_name("SECONDS");
+    command.add_flag("--graph", options.graph, "Also time each call out of a CUDA graph (graph_us in the records)");
     command.add_flag("--dry-run", options.dry_run, "Print cases, tensors and bytes; run nothing");
     add_plugin_option(command, options.plugins);
 }

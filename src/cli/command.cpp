@@ -42,6 +42,14 @@ OpenRegistry open_registry(const std::vector<std::string>& plugins) {
     return open;
 }
 
+std::vector<std::shared_ptr<const Provider>> available_providers(const Registry& registry, DLDevice device) {
+    std::vector<std::shared_ptr<const Provider>> chosen = registry.providers();
+    std::erase_if(chosen, [&](const std::shared_ptr<const Provider>& provider) {
+        return provider->info().device_type != device.device_type || !provider->info().unavailable.empty();
+    });
+    return chosen;
+}
+
 std::vector<std::shared_ptr<const Provider>> select_providers(const Registry& registry, const std::string& names) {
     const std::vector<ProviderStatus> known = registry.status();
     std::vector<std::shared_ptr<const Provider>> chosen;

@@ -41,6 +41,10 @@ struct OpenRegistry {
 /// Says on stderr which plug-ins could not be loaded, and goes on without them.
 [[nodiscard]] OpenRegistry open_registry(const std::vector<std::string>& plugins);
 
+/// The providers whose tensors live on a device of this kind, and that can work on this machine.
+[[nodiscard]] std::vector<std::shared_ptr<const Provider>> available_providers(const Registry& registry,
+                                                                               DLDevice device);
+
 /// The providers of a list of names ("cpu,reference").
 /// \throws Error invalid_argument or unsupported ("--provider") for a name that is none, or for a provider that is not
 ///         available, with the reason and the remedy

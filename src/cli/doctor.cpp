@@ -89,6 +89,14 @@ std::optional<std::string> find_program(std::string_view name) {
     return std::nullopt;
 }
 
+/// CUDA's compiler, also where a toolkit puts it without changing the PATH.
+std::optional<std::string> find_nvcc() {
+    constexpr const char* usual = "/usr/local/cuda/bin/nvcc";
+    std::error_code ignored;
+    const std::optional<std::string> found = find_program("nvcc");
+    return !found && std::filesystem::is_regular_file(usual, ignored) ? usual : found;
+}
+
 /// What doctor looked for, by name, and what it found.
 struct Finding {
     std::string name;
@@ -101,7 +109,7 @@ std::vector<Finding> find_gpu_parts() {
     findings.push_back(
         {"NVIDIA GPUs", gpus.empty() ? std::nullopt : std::optional(fmt::format("{}", fmt::join(gpus, ", ")))});
     findings.push_back({"NVIDIA kernel module", find_driver()});
-    findings.push_back({"nvcc", find_program("nvcc")});
+    findings.push_back({"nvcc", find_nvcc()});
     for (const Library& library : libraries) {
         findings.push_back({std::string(library.name), find_library(library)});
     }

@@ -78,7 +78,7 @@ void print_text(const Registry& registry) {
     for (const ProviderStatus& status : all) {
         std::cout << '\n' << status.name << ": ";
         if (!status.available) {
-            std::cout << "not available: " << status.reason << ". To have it: " << status.remedy << '\n';
+            std::cout << "not available: " << status.reason << "; " << status.remedy << '\n';
             continue;
         }
         const ProviderInfo about = registry.find(status.name)->info();

@@ -47,8 +47,11 @@ void MeasuredFloors::print(const bench::Device& device) const {
         return;
     }
     const bench::Machine machine = bench::probe_machine();
-    std::cout << fmt::format("\nmachine: {}, {} threads, {} of memory, load {:.2f}\n", device.sku_name(),
-                             device.threads(), bytes_text(machine.memory_bytes), machine.load_1min);
+    std::cout << fmt::format("\nmachine: {}, ", device.sku_name());
+    if (device.threads() > 0) {
+        std::cout << fmt::format("{} threads, {} of memory, ", device.threads(), bytes_text(machine.memory_bytes));
+    }
+    std::cout << fmt::format("load {:.2f}\n", machine.load_1min);
     std::cout << fmt::format("measured floors: a pure read of the same bytes at up to {:.1f} GB/s", read_gbs_);
     if (compute_tflops_ > 0) {
         std::cout << fmt::format(", dense products at up to {:.3f} TFLOP/s", compute_tflops_);

@@ -17,6 +17,7 @@ struct Options {
     std::vector<std::string> folders;
     std::string providers;
     std::vector<std::string> plugins;
+    std::string device = "cpu";
     int threads = 0;
 };
 
@@ -85,9 +86,9 @@ int verify(const Options& options) {
     try {
         const OpenRegistry open = open_registry(options.plugins);
         plugin_failed = open.failed;
-        const Providers providers =
-            options.providers.empty() ? open.registry.providers() : select_providers(open.registry, options.providers);
-        const std::unique_ptr<bench::Device> device = bench::make_device("cpu", options.threads);
+        const std::unique_ptr<bench::Device> device = bench::make_device(options.device, options.threads);
+        const Providers providers = options.providers.empty() ? available_providers(open.registry, device->dl())
+                                                              : select_providers(open.registry, options.providers);
         for (const std::string& folder : options.folders) {
             verify_folder(folder, providers, *device, tally);
         }
@@ -117,8 +118,10 @@ void add_verify(CLI::App& app, Action& action) {
     command
         ->add_option("DIR", options->folders, "A case's folder, which holds manifest.json, or a folder of such folders")
         ->required();
-    command->add_option("--provider", options->providers, "Providers to run (default: every available one)")
+    command
+        ->add_option("--provider", options->providers, "Providers to run (default: every available one of the device)")
         ->type_name("NAME,...");
+    command->add_option("--device", options->device, "cpu or cuda:0")->type_name("DEVICE")->capture_default_str();
     command->add_option("--threads", options->threads, "CPU threads to use (default: all that the process may run on)")
         ->check(CLI::Range(1, 1 << 16))
         ->type_name("COUNT");

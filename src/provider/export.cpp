@@ -162,6 +162,7 @@ ExportedProvider::ExportedProvider(std::shared_ptr<const Provider> provider) : s
         about.description.c_str(),
         about.device_type,
         about.needs_host_counts ? 1 : 0,
+        about.unavailable.empty() ? nullptr : about.unavailable.c_str(),
         exported_variant,
         exported_supports,
         exported_plan,

@@ -170,6 +170,7 @@ public:
         info_.description = functions.description;
         info_.device_type = static_cast<DLDeviceType>(functions.device_type);
         info_.needs_host_counts = functions.needs_host_counts != 0;
+        info_.unavailable = functions.unavailable == nullptr ? "" : functions.unavailable;
         for (const VariantInfo& row : variants) {
             info_.support[static_cast<std::size_t>(row.id)] = ask(row);
         }

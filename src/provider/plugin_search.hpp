@@ -17,6 +17,9 @@ inline constexpr const char* plugin_path_variable = "MOEGEMM_PLUGIN_PATH";
 /// folder), and `../lib/moegemm/plugins` from there (an installation).
 [[nodiscard]] std::vector<std::filesystem::path> default_plugin_folders();
 
+/// All folders in which plug-ins are looked for: those that MOEGEMM_PLUGIN_PATH names, then default_plugin_folders().
+[[nodiscard]] std::vector<std::filesystem::path> plugin_folders();
+
 /// Adds the plug-ins of `path`, a library or a folder of them, to the registry.
 /// \return one error a library that could not be loaded, one for a path that does not exist
 [[nodiscard]] std::vector<std::string> load_plugins_at(Registry& registry, const std::filesystem::path& path);

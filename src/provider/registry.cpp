@@ -16,18 +16,29 @@ namespace {
 struct KnownProvider {
     std::string_view name;
     std::string_view description;
-    std::string_view lacks;  ///< what this version has none of; empty for a built-in provider
+    std::string_view reason;  ///< why it is not here where no library offers it
+    std::string_view remedy;  ///< the command or step that would change that
 };
 
+constexpr std::string_view built_in_reason = "built in, but not added to this registry";
+constexpr std::string_view built_in_remedy = "Registry::with_builtin()";
+constexpr std::string_view plugin_remedy = "moegemm providers --plugin FILE, or MOEGEMM_PLUGIN_PATH";
+
 constexpr std::array<KnownProvider, 8> known_providers{{
-    {"reference", "float64 on one CPU thread: what every result is held against", ""},
-    {"cpu", "SIMD kernels for CPUs, multi-threaded", ""},
-    {"cuda", "kernels for NVIDIA GPUs from compute capability 8.0", "CUDA kernels"},
-    {"hopper", "kernels for NVIDIA Hopper GPUs (wgmma, TMA)", "Hopper kernels"},
-    {"flashinfer", "FlashInfer's grouped GEMMs, called for comparison", "bridge to FlashInfer"},
-    {"cudnn", "cuDNN's MoE grouped matmul, called for comparison", "bridge to cuDNN"},
-    {"cublas", "cuBLASLt, one matmul an expert, called for comparison", "bridge to cuBLASLt"},
-    {"onednn", "oneDNN, one matmul an expert, called for comparison", "bridge to oneDNN"},
+    {"reference", "float64 on one CPU thread: what every result is held against", built_in_reason, built_in_remedy},
+    {"cpu", "SIMD kernels for CPUs, multi-threaded", built_in_reason, built_in_remedy},
+    {"cuda", "kernels for NVIDIA GPUs from compute capability 8.0", "not built: its plug-in library is not here",
+     "./dev cuda"},
+    {"hopper", "kernels for NVIDIA Hopper GPUs (wgmma, TMA)", "not built: its plug-in library is not here",
+     "./dev cuda"},
+    {"flashinfer", "FlashInfer's grouped GEMMs, called for comparison", "not built: this version has no bridge to it",
+     plugin_remedy},
+    {"cudnn", "cuDNN's MoE grouped matmul, called for comparison", "not built: this version has no bridge to it",
+     plugin_remedy},
+    {"cublas", "cuBLASLt, one matmul an expert, called for comparison", "not built: this version has no bridge to it",
+     plugin_remedy},
+    {"onednn", "oneDNN, one matmul an expert, called for comparison", "not built: this version has no bridge to it",
+     plugin_remedy},
 }};
 
 bool loaded_from(const std::string& source, const std::filesystem::path& path) {
@@ -116,23 +127,18 @@ std::vector<std::shared_ptr<const Provider>> Registry::providers() const {
 std::vector<ProviderStatus> Registry::status() const {
     std::vector<ProviderStatus> all;
     for (const KnownProvider& known : known_providers) {
-        ProviderStatus& row = all.emplace_back();
-        row.name = known.name;
-        row.description = known.description;
-        if (known.lacks.empty()) {
-            row.reason = "built in, but not added to this registry";
-            row.remedy = "Registry::with_builtin()";
-        } else {
-            row.reason = fmt::format("this version has no {}, and no plug-in that offers it is loaded", known.lacks);
-            row.remedy = "a plug-in library that offers it: moegemm providers --plugin FILE, or MOEGEMM_PLUGIN_PATH";
-        }
+        all.push_back({std::string(known.name), std::string(known.description), false, std::string(known.reason),
+                       std::string(known.remedy), ""});
     }
     for (const Entry& entry : entries_) {
         const ProviderInfo& about = entry.provider->info();
         const auto known =
             std::find_if(all.begin(), all.end(), [&](const ProviderStatus& row) { return row.name == about.name; });
         ProviderStatus& row = known == all.end() ? all.emplace_back() : *known;
-        row = {about.name, about.description, true, "", "", entry.source};
+        row = {about.name, about.description, about.unavailable.empty(), about.unavailable, "", entry.source};
+        if (!row.available) {
+            row.remedy = "moegemm doctor shows what this machine has";
+        }
     }
     return all;
 }

@@ -193,10 +193,11 @@ TEST(Floors, AreSaneAndMeasuredOnce) {
     EXPECT_EQ(device->read_floor_us(bytes, CacheRule::cold), first);
     EXPECT_GT(device->read_floor_us(4 * bytes, CacheRule::warm), 0);
 
-    const auto compute = device->compute_floor_us(64, 64, 64, ComputeClass::bf16);
+    const auto compute = device->compute_floor_us(64, 64, 64, ComputeClass::bf16, CacheRule::cold);
     ASSERT_TRUE(compute);
     EXPECT_GT(*compute, 0);
-    EXPECT_DOUBLE_EQ(device->compute_floor_us(128, 64, 64, ComputeClass::bf16).value(), 2 * *compute);
+    EXPECT_DOUBLE_EQ(device->compute_floor_us(128, 64, 64, ComputeClass::bf16, CacheRule::cold).value(), 2 * *compute);
+    EXPECT_EQ(device->compute_floor_us(64, 64, 64, ComputeClass::fp8, CacheRule::cold), compute);
 }
 
 TEST(CacheFlush, IsAsLargeAsTheRuleSaysAndAllocatesLate) {
@@ -214,7 +215,13 @@ TEST(CacheFlush, IsAsLargeAsTheRuleSaysAndAllocatesLate) {
 
 TEST(MakeDevice, RefusesWhatThereIsNot) {
     for (const auto& [name, threads, argument] :
-         {std::tuple{"cuda:0", 0, "device"}, {"cpu", -1, "threads"}, {"cpu", 100000, "threads"}}) {
+         {std::tuple{"gpu", 0, "device"},
+          {"cuda:", 0, "device"},
+          {"cuda:x", 0, "device"},
+          {"cuda:-1", 0, "device"},
+          {"cuda:4096", 0, "device"},
+          {"cpu", -1, "threads"},
+          {"cpu", 100000, "threads"}}) {
         try {
             (void)make_device(name, threads);
             FAIL() << name;

@@ -11,6 +11,7 @@
 #include <moegemm/reference.hpp>
 
 #include "bench/case_of.hpp"
+#include "bench/generated_rows.hpp"
 #include "op/random/operand_codes.hpp"
 
 namespace moegemm::bench {
@@ -46,6 +47,19 @@ TEST(OperandFill, IsTheSameForAnyNumberOfThreads) {
             EXPECT_EQ(one.memory, Filled(problem, 9, threads).memory) << row.name << ", " << threads;
         }
         EXPECT_NE(one.memory, Filled(problem, 10, 1).memory) << row.name;
+    }
+}
+
+TEST(OperandFill, IsWhatGeneratedRowsComputeAgain) {
+    for (const VariantInfo& row : variants) {
+        for (const ScaleLayout layout : row.layouts) {
+            CaseWords words = uneven(row.id);
+            words.layout = layout == ScaleLayout::none ? "" : to_string(layout);
+            const Problem problem = problem_of(words, "zipf:1", 5);
+            const Filled filled(problem, 9, 2);
+            const HostOperandRows stored(problem.spec(), filled.operands, problem.m_indptr());
+            EXPECT_EQ(reference(problem, stored), reference(problem, GeneratedRows(problem, 9))) << row.name;
+        }
     }
 }
 

@@ -55,6 +55,9 @@ public:
     void copy_to_host(void* target, const void* source, std::int64_t bytes) override {
         host_.copy_to_host(target, source, bytes);
     }
+    void copy_from_host(void* target, const void* source, std::int64_t bytes) override {
+        host_.copy_from_host(target, source, bytes);
+    }
     void fill(const Problem& problem, std::uint64_t seed, Operands& operands) override {
         ++fills;
         host_.fill(problem, seed, operands);
@@ -72,7 +75,7 @@ public:
         return 2.0;
     }
     [[nodiscard]] std::optional<double> compute_floor_us(std::int64_t m, std::int64_t n, std::int64_t k,
-                                                         ComputeClass type) override {
+                                                         ComputeClass type, CacheRule /*rule*/) override {
         floor_class = type;
         return static_cast<double>(m * n * k) / 1e5;
     }
@@ -157,6 +160,9 @@ TEST(Runner, TheComputeFloorIsOfTheElementsKind) {
     words.variant = Variant::mxfp8;
     (void)run({case_of(words)});
     EXPECT_EQ(run.device.floor_class, ComputeClass::bf16);
+    words.variant = Variant::fp8_block;
+    (void)run({case_of(words)});
+    EXPECT_EQ(run.device.floor_class, ComputeClass::fp8);
 }
 
 TEST(Runner, ProvidersOfACaseShareItsOperands) {

@@ -241,6 +241,19 @@ TEST(Bench, ABadPluginDoesNotStopTheRun) {
     EXPECT_EQ(Json::parse(result.out)["status"], "ok");
 }
 
+TEST(Bench, ADeviceThatIsNotHereIsRefusedWithTheReason) {
+    for (const std::string command : {"bench", "verify"}) {
+        std::vector<std::string> words{command, "--device", "cuda:4000"};
+        if (command == "verify") {
+            words.push_back(MOEGEMM_TEST_DATA "/vectors");
+        }
+        const ChildResult result = run_moegemm(words);
+        EXPECT_NE(result.status, 0) << command;
+        EXPECT_NE(result.err.find("device = cuda:4000"), std::string::npos) << result.err;
+        EXPECT_NE(result.err.find("cpu"), std::string::npos) << result.err;
+    }
+}
+
 TEST(Bench, FilesThatCannotBeUnderstood) {
     const ScratchFolder scratch;
     const std::vector<std::pair<std::string, std::string>> bad{

@@ -89,6 +89,7 @@ public:
         about_.version = "3.1";
         about_.description = "a provider of the tests";
         about_.needs_host_counts = true;
+        about_.unavailable = "there is no such device";
         about_.support[static_cast<std::size_t>(Variant::int8)] = {true, Accumulation::promoted_128, ScaleRange::bf16};
     }
     [[nodiscard]] const ProviderInfo& info() const override { return about_; }
@@ -131,6 +132,7 @@ TEST_F(AbiErrors, InfoSurvives) {
     EXPECT_EQ(about.description, "a provider of the tests");
     EXPECT_EQ(about.device_type, kDLCPU);
     EXPECT_TRUE(about.needs_host_counts);
+    EXPECT_EQ(about.unavailable, "there is no such device");
     for (const VariantInfo& row : variants) {
         const VariantSupport& support = about.support[static_cast<std::size_t>(row.id)];
         EXPECT_EQ(support.offered, row.id == Variant::int8);

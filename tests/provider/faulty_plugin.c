@@ -105,6 +105,11 @@ static const moegemm_provider tiny = {
     "zeros",
     kDLCPU,
     0,
+#ifdef FAULT_UNAVAILABLE
+    "there is no tiny device",
+#else
+    NULL,
+#endif
     tiny_variant,
     tiny_supports,
     tiny_plan,

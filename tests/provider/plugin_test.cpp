@@ -100,6 +100,18 @@ TEST(Plugin, APlanOutlivesTheRegistry) {
     EXPECT_TRUE(call.guards_intact());
 }
 
+TEST(Plugin, AProviderThatCannotWorkHereIsListedWithItsReason) {
+    Registry registry;
+    registry.load_plugin(library("unavailable"));
+    EXPECT_EQ(registry.find("tiny")->info().unavailable, "there is no tiny device");
+    const ProviderStatus status = registry.status().back();
+    EXPECT_EQ(status.name, "tiny");
+    EXPECT_FALSE(status.available);
+    EXPECT_EQ(status.reason, "there is no tiny device");
+    EXPECT_FALSE(status.remedy.empty());
+    EXPECT_EQ(status.source, library("unavailable").string());
+}
+
 TEST(Plugin, ABrokenContractIsAPluginError) {
     RandomCall call(small_problem(Variant::bf16), 1);
     const auto run = [&](const std::string& name) {

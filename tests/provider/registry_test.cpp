@@ -70,8 +70,10 @@ TEST(Registry, StatusKnowsTheWholeProject) {
     EXPECT_EQ(status[0].source, "built in");
     EXPECT_EQ(status[5].source, "/plugins/moegemm_cudnn.so");
     EXPECT_FALSE(status[2].available);
-    EXPECT_NE(status[2].remedy.find("--plugin FILE"), std::string::npos);
-    EXPECT_NE(status[2].remedy.find("MOEGEMM_PLUGIN_PATH"), std::string::npos);
+    EXPECT_EQ(status[2].remedy, "./dev cuda");
+    EXPECT_NE(status[2].reason.find("not built"), std::string::npos);
+    EXPECT_NE(status[7].remedy.find("--plugin FILE"), std::string::npos);
+    EXPECT_NE(status[7].remedy.find("MOEGEMM_PLUGIN_PATH"), std::string::npos);
 }
 
 }  // namespace

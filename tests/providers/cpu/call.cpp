@@ -308,7 +308,7 @@ void expect_conforms(const std::vector<std::uint8_t>& y, DType dst, std::int64_t
             squares += want * want;
             rounding_squares += std::pow(rounded(want, dst) - want, 2);
         }
-        ASSERT_LE(row_error, tolerance.row * row_largest + std::ldexp(row_magnitude, -20) + half_quantum_of(dst))
+        ASSERT_LE(row_error, tolerance.row * row_largest + tolerance.cancelled * row_magnitude + half_quantum_of(dst))
             << what << ": row " << row;
     }
     double magnitude_squares = 0;
@@ -317,7 +317,7 @@ void expect_conforms(const std::vector<std::uint8_t>& y, DType dst, std::int64_t
     }
     // In a small y one element's rounding may be all of the norm.
     const double allowed = std::max(tolerance.norm * std::sqrt(squares), 1.01 * std::sqrt(rounding_squares));
-    ASSERT_LE(std::sqrt(error_squares), allowed + std::ldexp(std::sqrt(magnitude_squares), -20)) << what;
+    ASSERT_LE(std::sqrt(error_squares), allowed + tolerance.cancelled * std::sqrt(magnitude_squares)) << what;
 }
 
 std::string describe(const Problem& problem, const RunOptions& options) {

@@ -93,15 +93,15 @@ struct RunOptions {
 struct Tolerance {
     double norm;
     double row;
+    double cancelled = 0x1p-20;  ///< of the products' magnitudes, where those are given
 };
 [[nodiscard]] Tolerance tolerance_of(DType dst);
 
 /// Fails the test where y does not conform: NaN and infinities exactly where they are expected, all else within the
 /// tolerance.
 /// \param expected  (rows, n) before rounding
-/// \param magnitude likewise the sums of the products' magnitudes: a row's error may also be 2^-20 of its largest,
-/// which
-///                  is what f32 sums leave where their terms cancel; empty for none
+/// \param magnitude likewise the sums of the products' magnitudes: a row's error may also be a part of its largest
+///                  (Tolerance::cancelled), which is what f32 sums leave where their terms cancel; empty for none
 void expect_conforms(const std::vector<std::uint8_t>& y, DType dst, std::int64_t n, const std::vector<double>& expected,
                      const std::vector<double>& magnitude, Tolerance tolerance, const std::string& what);
 

@@ -1,0 +1,95 @@
+/// \file
+/// One call of the op on the GPU for tests: every tensor lies in one block of device memory, between guard bytes, and
+/// what a call may not write is compared byte by byte afterwards.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include <moegemm/provider.hpp>
+
+#include "gpu_device.hpp"
+#include "providers/cpu/call.hpp"
+
+namespace moegemm::test {
+
+/// A GPU provider of the build's plug-in library, or why it cannot be tested here.
+struct GpuProvider {
+    std::shared_ptr<const Provider> provider;  ///< null where it cannot
+    std::string reason;
+};
+[[nodiscard]] GpuProvider gpu_provider(const std::string& name);
+
+/// Every test of a GPU provider: its parameter is the provider's name. Skipped where there is no GPU.
+class GpuTest : public testing::TestWithParam<std::string> {
+protected:
+    void SetUp() override;
+    [[nodiscard]] static bench::Device& device() { return *gpu_device().device; }
+    [[nodiscard]] const Provider& provider() const { return *provider_; }
+    /// The variants that the provider offers.
+    [[nodiscard]] std::vector<Variant> variants_offered() const;
+    [[nodiscard]] std::unique_ptr<Plan> plan(const GemmSpec& spec) const;
+    /// How far its results may be off.
+    [[nodiscard]] Tolerance tolerance(const GemmSpec& spec) const;
+
+private:
+    std::shared_ptr<const Provider> provider_;
+};
+
+/// The providers' names, for INSTANTIATE_TEST_SUITE_P.
+[[nodiscard]] std::vector<std::string> gpu_provider_names();
+[[nodiscard]] std::string gpu_test_name(const testing::TestParamInfo<std::string>& test);
+
+/// The number in an environment variable, or another where it is not set: how long the tests are.
+[[nodiscard]] int number_from_environment(const char* name, int otherwise);
+
+/// See the file. Used by one thread at a time, as the device is.
+class GpuCall {
+public:
+    static constexpr std::uint8_t poison = 0xFF;  ///< of y: NaN in every type that it may have
+
+    /// Copies the inputs of `host`, tensors in host memory, and poisons y.
+    /// \param plan  whose workspace it is, too; outlives the call
+    /// \param shift bytes by which bases are moved from a multiple of 256, of each tensor a multiple of its element's
+    GpuCall(bench::Device& device, Plan& plan, const Operands& host, std::int64_t shift = 0);
+
+    [[nodiscard]] const Operands& operands() const noexcept { return operands_; }
+    /// Runs on the device's stream.
+    void run();
+    /// Writes m_indptr on the device anew.
+    void set_m_indptr(const std::vector<std::int32_t>& m_indptr);
+    void poison_y();
+    /// Waits, and gives y's bytes. Fails the test where anything but the first `rows` rows of y, the workspace and the
+    /// packed weights was written.
+    [[nodiscard]] std::vector<std::uint8_t> y(std::int64_t rows);
+
+private:
+    struct Part {
+        std::string name;
+        std::int64_t offset;
+        std::int64_t bytes;
+        bool writable;
+    };
+    std::int64_t place(const std::string& name, std::int64_t bytes, std::int64_t shift, bool writable);
+    [[nodiscard]] Tensor on_device(const Tensor& tensor, std::int64_t offset) const;
+
+    bench::Device& device_;
+    Plan& plan_;
+    Operands operands_;
+    std::vector<Part> parts_;
+    std::vector<std::uint8_t> image_;  ///< what the device's block should hold where nothing may be written
+    std::shared_ptr<void> block_;
+    std::int64_t m_indptr_offset_ = 0;
+    std::int64_t y_offset_ = 0;
+};
+
+/// Plans, runs, and gives y's bytes.
+[[nodiscard]] std::vector<std::uint8_t> run_gpu(bench::Device& device, Plan& plan, const Operands& host,
+                                                std::int64_t shift = 0);
+
+}  // namespace moegemm::test

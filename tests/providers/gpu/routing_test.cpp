@@ -1,0 +1,124 @@
+// One plan, many routings: m_indptr is read on the device, also out of a CUDA graph, and may be nonsense.
+#include <algorithm>
+#include <cstring>
+#include <limits>
+#include <numeric>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "providers/gpu/gpu_call.hpp"
+
+namespace moegemm::test {
+namespace {
+
+class GpuRouting : public GpuTest {
+protected:
+    static constexpr std::int32_t rows = 160;
+
+    /// A problem of 5 experts and 160 rows whose scales do not move with the routing.
+    [[nodiscard]] static Call make_call(Variant variant, std::int64_t n = 200, std::int64_t k = 320) {
+        std::mt19937_64 random(11 + static_cast<std::uint64_t>(variant));
+        GemmSpec spec = random_problem(variant, random, {}).spec();
+        spec.scale_layout = spec.row().scaling == Scaling::group ? ScaleLayout::linear : spec.row().layouts[0];
+        spec.experts = 5;
+        spec.n = n;
+        spec.k = k;
+        return Call(Problem::from(spec, {0, 1, 17, 17, 150, rows}), random);
+    }
+
+    /// y of `m_indptr`, by the reference of the tests' own making: the same rows under another routing.
+    void expect_right(const Call& call, const std::vector<std::int32_t>& m_indptr, std::vector<std::uint8_t> y) {
+        const std::int32_t used = m_indptr.back();
+        y.resize(static_cast<std::size_t>(used * call.spec().n * info(call.spec().dst).bytes));
+        GemmSpec spec = call.spec();
+        const Problem problem = Problem::from(spec, m_indptr);
+        // mn_major scales are strided by all rows, which HostOperandRows takes from A's shape.
+        const HostOperandRows values(call.spec(), call.operands(), problem.m_indptr());
+        expect_conforms(y, spec.dst, spec.n, reference(problem, values), {}, loose(spec),
+                        fmt::format("{}, rows {}", spec.row().name, fmt::join(m_indptr, " ")));
+    }
+
+private:
+    /// Sums that cancel have no magnitudes to be held against here.
+    [[nodiscard]] Tolerance loose(const GemmSpec& spec) const {
+        const Tolerance allowed = tolerance(spec);
+        return {2 * allowed.norm, 4 * allowed.row, 0};
+    }
+};
+
+const std::vector<std::vector<std::int32_t>> routings{{0, 0, 0, 0, 0, 0},        {0, 0, 160, 160, 160, 160},
+                                                      {0, 5, 9, 100, 101, 103},  {0, 0, 0, 0, 0, 1},
+                                                      {0, 32, 64, 96, 128, 160}, {0, 127, 128, 129, 130, 131}};
+
+TEST_P(GpuRouting, OnePlanServesAll) {
+    for (const Variant variant : variants_offered()) {
+        const Call call = make_call(variant);
+        const auto made = plan(call.spec());
+        GpuCall on_gpu(device(), *made, call.operands());
+        for (const std::vector<std::int32_t>& m_indptr : routings) {
+            on_gpu.set_m_indptr(m_indptr);
+            on_gpu.poison_y();
+            on_gpu.run();
+            expect_right(call, m_indptr, on_gpu.y(m_indptr.back()));  // rows past the last stay poison
+            ASSERT_FALSE(HasFailure());
+        }
+    }
+}
+
+TEST_P(GpuRouting, AGraphReplaysWithOtherRowCounts) {
+    for (const Variant variant : variants_offered()) {
+        const Call call = make_call(variant);
+        const auto made = plan(call.spec());
+        GpuCall on_gpu(device(), *made, call.operands());
+        on_gpu.run();  // code is loaded before it is captured
+        (void)on_gpu.y(rows);
+        const auto replay = device().replay(bench::CacheRule::warm, [&] { on_gpu.run(); });
+        ASSERT_TRUE(replay);
+        for (const std::vector<std::int32_t>& m_indptr : routings) {
+            on_gpu.set_m_indptr(m_indptr);
+            on_gpu.poison_y();
+            EXPECT_GT(replay(), 0);
+            expect_right(call, m_indptr, on_gpu.y(m_indptr.back()));
+            ASSERT_FALSE(HasFailure());
+        }
+    }
+}
+
+/// Whatever m_indptr holds, nothing outside of the tensors is touched, and the next call is right.
+TEST_P(GpuRouting, NonsenseStaysInsideTheTensors) {
+    constexpr std::int32_t most = std::numeric_limits<std::int32_t>::max();
+    constexpr std::int32_t least = std::numeric_limits<std::int32_t>::min();
+    for (const Variant variant : variants_offered()) {
+        const Call call = make_call(variant);
+        const auto made = plan(call.spec());
+        GpuCall on_gpu(device(), *made, call.operands());
+        for (const std::vector<std::int32_t>& m_indptr :
+             std::vector<std::vector<std::int32_t>>{{0, 100, 50, 120, 10, 160},
+                                                    {0, most, most, most, most, most},
+                                                    {0, 0, 0, 0, 0, 161},
+                                                    {0, -5, 3, -7, 90, 100'000},
+                                                    {0, least, least, least, least, least},
+                                                    {0, most, least, most, least, most},
+                                                    {160, 120, 80, 40, 20, 0},
+                                                    {-100, 0, 40, 80, 120, 160},
+                                                    {50, 60, 70, 80, 90, 1000}}) {
+            on_gpu.set_m_indptr(m_indptr);
+            on_gpu.poison_y();
+            on_gpu.run();
+            (void)on_gpu.y(rows);
+            ASSERT_FALSE(HasFailure()) << call.spec().row().name << ", " << fmt::format("{}", fmt::join(m_indptr, " "));
+        }
+        const auto all = call.problem().m_indptr();
+        const std::vector<std::int32_t> m_indptr(all.begin(), all.end());
+        on_gpu.set_m_indptr(m_indptr);
+        on_gpu.poison_y();
+        on_gpu.run();
+        expect_right(call, m_indptr, on_gpu.y(rows));
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(Providers, GpuRouting, testing::ValuesIn(gpu_provider_names()), gpu_test_name);
+
+}  // namespace
+}  // namespace moegemm::test
