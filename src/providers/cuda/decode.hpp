@@ -1,0 +1,84 @@
+/// \file
+/// Stored codes to the 16-bit numbers that tensor cores multiply, as bit patterns: two numbers a 32-bit register.
+///
+/// Everything here is plain integer arithmetic, the same on the host, where tests hold every code against formats/.
+#pragma once
+
+#include <cstdint>
+
+#include <moegemm/formats/bf16.hpp>
+#include <moegemm/formats/ue4m3.hpp>
+#include <moegemm/hd.hpp>
+
+namespace moegemm::cuda {
+
+/// Left for a positive count, right for a negative one.
+[[nodiscard]] constexpr MOEGEMM_HD std::uint32_t shifted(std::uint32_t value, int left) noexcept {
+    return left >= 0 ? value << left : value >> -left;
+}
+
+/// Values `pair` and `pair` + 4 of eight packed e2m1 values as two bf16, × 2^-126 each: the format's two exponent bits
+/// and its mantissa bit become the lowest exponent bits and the highest mantissa bit, so that even its subnormal, 0.5,
+/// is one here.
+[[nodiscard]] constexpr MOEGEMM_HD std::uint32_t e2m1_as_bf16(std::uint32_t eight, int pair) noexcept {
+    return (shifted(eight, 12 - 4 * pair) & 0x80008000U) | (shifted(eight, 6 - 4 * pair) & 0x01C001C0U);
+}
+inline constexpr std::uint32_t bf16_two_126 = 0x7E807E80U;  ///< 2^126, twice: undoes e2m1_as_bf16's factor
+
+/// The same as two f16, × 2^-14 each.
+[[nodiscard]] constexpr MOEGEMM_HD std::uint32_t e2m1_as_f16(std::uint32_t eight, int pair) noexcept {
+    return (shifted(eight, 12 - 4 * pair) & 0x80008000U) | (shifted(eight, 9 - 4 * pair) & 0x0E000E00U);
+}
+inline constexpr std::uint32_t f16_two_14 = 0x74007400U;  ///< 2^14, twice
+
+/// Two e4m3 codes, in the upper byte of each half of `codes`, as two f16, × 2^-8 each; NaN stays NaN. For GPUs without
+/// the instruction (compute capability below 8.9).
+[[nodiscard]] constexpr MOEGEMM_HD std::uint32_t e4m3_as_f16(std::uint32_t codes) noexcept {
+    const std::uint32_t magnitude = codes & 0x7F007F00U;
+    const std::uint32_t is_nan = (magnitude + 0x01000100U) & 0x80008000U;  // only 0x7F carries into the sign's place
+    return (codes & 0x80008000U) | (magnitude >> 1) | (is_nan >> 1);       // that bit fills the exponent: NaN
+}
+inline constexpr std::uint32_t f16_two_8 = 0x5C005C00U;  ///< 2^8, twice
+
+/// Two e5m2 codes, placed likewise, as two f16: the same format with a longer mantissa.
+[[nodiscard]] constexpr MOEGEMM_HD std::uint32_t e5m2_as_f16(std::uint32_t codes) noexcept {
+    return codes & 0xFF00FF00U;
+}
+
+/// A ue8m0 scale / 4 as bf16. A quarter of it times an e2m1 value is exact in bf16 for every code, at both ends of the
+/// range: 6 · 2^125 is below bf16's largest number, and 0.5 · 2^-129 a multiple of its smallest subnormal, 2^-133.
+[[nodiscard]] constexpr MOEGEMM_HD std::uint16_t ue8m0_quarter_as_bf16(std::uint32_t code) noexcept {
+    if (code == 255) {
+        return 0x7FFF;
+    }
+    return static_cast<std::uint16_t>(code > 2 ? (code - 2) << 7 : 0x10U << code);
+}
+
+/// A ue4m3 scale as bf16, exactly.
+[[nodiscard]] constexpr MOEGEMM_HD std::uint16_t ue4m3_as_bf16(std::uint32_t code) noexcept {
+    return formats::Bf16::encode(formats::Ue4m3::decode(static_cast<std::uint8_t>(code)));
+}
+
+/// A power of two in two factors of about the same size, so that neither a product of one factor of each side, nor its
+/// product with a sum of e4m3, e5m2 or e2m1 products, leaves f32 unless the whole does.
+struct PowerHalves {
+    float first;
+    float second;
+};
+/// \param scale of a ue8m0 code: a power of two from 2^-127 to 2^127, or NaN
+[[nodiscard]] constexpr MOEGEMM_HD PowerHalves power_halves(float scale) noexcept {
+    const std::uint32_t code = formats::float_bits(scale) >> 23;  // 0 for 2^-127, which is subnormal: the code again
+    if (code == 255) {
+        return {scale, scale};
+    }
+    const int exponent = static_cast<int>(code) - 127;
+    const int half = exponent >= 0 ? exponent / 2 : -(-exponent / 2);
+    return {formats::power_of_two(half), formats::power_of_two(exponent - half)};
+}
+
+/// Whether P · scale is exact in f32 for every sum P of 32 products: 2^-32 ≤ |P| < 2^37, or 0, infinite or NaN.
+[[nodiscard]] constexpr MOEGEMM_HD bool is_moderate(float scale) noexcept {
+    return !(scale < 0x1p-64F || scale > 0x1p64F);  // NaN is
+}
+
+}  // namespace moegemm::cuda

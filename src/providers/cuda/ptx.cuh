@@ -1,0 +1,76 @@
+/// \file
+/// The instructions that the kernels use, one wrapper each, named as in the PTX manual.
+#pragma once
+
+#include <cstdint>
+
+namespace moegemm::cuda::ptx {
+
+/// The address of shared memory in its own window.
+[[nodiscard]] __device__ inline std::uint32_t shared_address(const void* pointer) {
+    return static_cast<std::uint32_t>(__cvta_generic_to_shared(pointer));
+}
+
+/// 16 bytes from global to shared memory; those from `valid` on are written as 0 and not read.
+__device__ inline void cp_async_16(std::uint32_t shared, const void* global, int valid) {
+    asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16, %2;" ::"r"(shared), "l"(global), "r"(valid)
+                 : "memory");
+}
+/// 4 bytes likewise.
+__device__ inline void cp_async_4(std::uint32_t shared, const void* global, int valid) {
+    asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(shared), "l"(global), "r"(valid) : "memory");
+}
+__device__ inline void cp_async_commit_group() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+/// Waits until no more than `Pending` of the groups committed last are under way.
+template <int Pending>
+__device__ inline void cp_async_wait_group() {
+    asm volatile("cp.async.wait_group %0;" ::"n"(Pending) : "memory");
+}
+
+/// d += a · b on 16 × 8 × 16 numbers of bf16, sums in f32.
+__device__ inline void mma_bf16(float (&d)[4], std::uint32_t a0, std::uint32_t a1, std::uint32_t a2, std::uint32_t a3,
+                                std::uint32_t b0, std::uint32_t b1) {
+    asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+        "{%0, %1, %2, %3};"
+        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+        : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
+}
+/// The same of f16.
+__device__ inline void mma_f16(float (&d)[4], std::uint32_t a0, std::uint32_t a1, std::uint32_t a2, std::uint32_t a3,
+                               std::uint32_t b0, std::uint32_t b1) {
+    asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+        "{%0, %1, %2, %3};"
+        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+        : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
+}
+/// d += a · b on 16 × 8 × 32 numbers of s8, sums in s32.
+__device__ inline void mma_s8(std::int32_t (&d)[4], std::uint32_t a0, std::uint32_t a1, std::uint32_t a2,
+                              std::uint32_t a3, std::uint32_t b0, std::uint32_t b1) {
+    asm("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+        "{%0, %1, %2, %3};"
+        : "+r"(d[0]), "+r"(d[1]), "+r"(d[2]), "+r"(d[3])
+        : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
+}
+
+/// a · b, two bf16 at once. As a sum with −0, which changes nothing: mul.bf16x2 wants compute capability 9.0.
+[[nodiscard]] __device__ inline std::uint32_t mul_bf16x2(std::uint32_t a, std::uint32_t b) {
+    std::uint32_t product = 0;
+    asm("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(product) : "r"(a), "r"(b), "r"(0x80008000U));
+    return product;
+}
+/// a · b, two f16 at once.
+[[nodiscard]] __device__ inline std::uint32_t mul_f16x2(std::uint32_t a, std::uint32_t b) {
+    std::uint32_t product = 0;
+    asm("mul.rn.f16x2 %0, %1, %2;" : "=r"(product) : "r"(a), "r"(b));
+    return product;
+}
+#if __CUDA_ARCH__ >= 890
+/// Two e4m3 codes, the lower byte first, as two f16.
+[[nodiscard]] __device__ inline std::uint32_t cvt_f16x2_e4m3x2(std::uint16_t codes) {
+    std::uint32_t numbers = 0;
+    asm("cvt.rn.f16x2.e4m3x2 %0, %1;" : "=r"(numbers) : "h"(codes));
+    return numbers;
+}
+#endif
+
+}  // namespace moegemm::cuda::ptx
