@@ -59,26 +59,34 @@ inline constexpr std::uint32_t f16_two_8 = 0x5C005C00U;  ///< 2^8, twice
     return formats::Bf16::encode(formats::Ue4m3::decode(static_cast<std::uint8_t>(code)));
 }
 
-/// A power of two in two factors of about the same size, so that neither a product of one factor of each side, nor its
-/// product with a sum of e4m3, e5m2 or e2m1 products, leaves f32 unless the whole does.
-struct PowerHalves {
+/// A scale in two factors of about the same size, so that neither a product of one factor of each side, nor its product
+/// with a sum of products, leaves f32 unless the whole does.
+struct ScaleHalves {
     float first;
-    float second;
+    float second;  ///< a power of two
 };
-/// \param scale of a ue8m0 code: a power of two from 2^-127 to 2^127, or NaN
-[[nodiscard]] constexpr MOEGEMM_HD PowerHalves power_halves(float scale) noexcept {
-    const std::uint32_t code = formats::float_bits(scale) >> 23;  // 0 for 2^-127, which is subnormal: the code again
-    if (code == 255) {
-        return {scale, scale};
+[[nodiscard]] constexpr MOEGEMM_HD ScaleHalves halves_of(float scale) noexcept {
+    constexpr int subnormal_shift = 24;
+    std::uint32_t bits = formats::float_bits(scale);
+    int exponent = static_cast<int>((bits >> 23) & 0xFFU) - 127;
+    if (exponent == -127) {
+        bits = formats::float_bits(scale * formats::power_of_two(subnormal_shift));
+        exponent = static_cast<int>((bits >> 23) & 0xFFU) - 127 - subnormal_shift;
     }
-    const int exponent = static_cast<int>(code) - 127;
-    const int half = exponent >= 0 ? exponent / 2 : -(-exponent / 2);
-    return {formats::power_of_two(half), formats::power_of_two(exponent - half)};
+    if (exponent == 128 || exponent < -150) {
+        return {scale, 1.0F};  // infinite, NaN or 0
+    }
+    const int half = exponent / 2;
+    const std::uint32_t first = (bits & 0x807FFFFFU) | (static_cast<std::uint32_t>(half + 127) << 23);
+    return {formats::bits_float(first), formats::power_of_two(exponent - half)};
 }
 
-/// Whether P · scale is exact in f32 for every sum P of 32 products: 2^-32 ≤ |P| < 2^37, or 0, infinite or NaN.
+/// Whether P · scale neither overflows nor loses bits for any sum P of up to 128 products of 8-bit floats or e2m1:
+/// 2^-32 ≤ |P| < 2^38, or 0, infinite or NaN.
 [[nodiscard]] constexpr MOEGEMM_HD bool is_moderate(float scale) noexcept {
-    return !(scale < 0x1p-64F || scale > 0x1p64F);  // NaN is
+    const float size = scale < 0 ? -scale : scale;
+    const bool large = size > 0x1p64F && formats::float_bits(size) < formats::float_infinity;
+    return !large && !(size < 0x1p-64F && size > 0);
 }
 
 }  // namespace moegemm::cuda

@@ -425,7 +425,7 @@ private:
                 token[j][half] = token_scales[token_of(j, half) * Plan::scales_a_row];
             }
         }
-        if (R::scale_code == ScaleCode::f32 || __all_sync(whole_warp, moderate ? 1 : 0) != 0) {
+        if (__all_sync(whole_warp, moderate ? 1 : 0) != 0) {
 #pragma unroll
             for (int i = 0; i < weight_parts; ++i) {
 #pragma unroll
@@ -441,13 +441,13 @@ private:
         float second_weight[weight_parts][2];
 #pragma unroll
         for (int i = 0; i < 2 * weight_parts; ++i) {
-            const PowerHalves halves = power_halves(weight[i / 2][i % 2]);
+            const ScaleHalves halves = halves_of(weight[i / 2][i % 2]);
             weight[i / 2][i % 2] = halves.first;
             second_weight[i / 2][i % 2] = halves.second;
         }
 #pragma unroll
         for (int j = 0; j < 2 * token_parts; ++j) {
-            const PowerHalves halves = power_halves(token[j / 2][j % 2]);
+            const ScaleHalves halves = halves_of(token[j / 2][j % 2]);
 #pragma unroll
             for (int i = 0; i < 2 * weight_parts; ++i) {
                 const int d = 2 * (i % 2) + j % 2;

@@ -69,8 +69,8 @@ struct StagePlan {
     static constexpr int tokens_at = Tile::weights * weight_row_bytes;
     static constexpr int weight_scales_at = tokens_at + Tile::tokens * token_row_bytes;
     static constexpr int token_scales_at = weight_scales_at + Tile::weights * weight_scale_row_bytes;
-    static constexpr int bytes = token_scales_at + Tile::tokens * token_scale_row_bytes;
-    static_assert(bytes % 128 == 0 && tokens_at % 128 == 0, "rows begin where banks do");
+    static constexpr int bytes = (token_scales_at + Tile::tokens * token_scale_row_bytes + 127) / 128 * 128;
+    static_assert(tokens_at % 128 == 0 && weight_scales_at % 128 == 0, "rows begin where banks do");
 };
 
 /// Stages of the ring: as many as fit, no more than what hides a load.
