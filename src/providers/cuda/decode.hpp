@@ -40,11 +40,6 @@ inline constexpr std::uint32_t f16_two_14 = 0x74007400U;  ///< 2^14, twice
 }
 inline constexpr std::uint32_t f16_two_8 = 0x5C005C00U;  ///< 2^8, twice
 
-/// Two e5m2 codes, placed likewise, as two f16: the same format with a longer mantissa.
-[[nodiscard]] constexpr MOEGEMM_HD std::uint32_t e5m2_as_f16(std::uint32_t codes) noexcept {
-    return codes & 0xFF00FF00U;
-}
-
 /// A ue8m0 scale / 4 as bf16. A quarter of it times an e2m1 value is exact in bf16 for every code, at both ends of the
 /// range: 6 · 2^125 is below bf16's largest number, and 0.5 · 2^-129 a multiple of its smallest subnormal, 2^-133.
 [[nodiscard]] constexpr MOEGEMM_HD std::uint16_t ue8m0_quarter_as_bf16(std::uint32_t code) noexcept {
@@ -81,12 +76,12 @@ struct ScaleHalves {
     return {formats::bits_float(first), formats::power_of_two(exponent - half)};
 }
 
-/// Whether P · scale neither overflows nor loses bits for any sum P of up to 128 products of 8-bit floats or e2m1:
-/// 2^-32 ≤ |P| < 2^38, or 0, infinite or NaN.
-[[nodiscard]] constexpr MOEGEMM_HD bool is_moderate(float scale) noexcept {
-    const float size = scale < 0 ? -scale : scale;
-    const bool large = size > 0x1p64F && formats::float_bits(size) < formats::float_infinity;
-    return !large && !(size < 0x1p-64F && size > 0);
+/// How far a scale's size is from 2^-64 upwards, so that one comparison of the largest of several says whether P ·
+/// scale neither overflows nor loses bits for any of them, and any sum P of up to 128 products of 8-bit floats or e2m1:
+/// 2^-32 ≤ |P| < 2^38, or 0, infinite or NaN. (0, infinity and NaN count as far.)
+[[nodiscard]] constexpr MOEGEMM_HD std::uint32_t distance_of(float scale) noexcept {
+    return (formats::float_bits(scale) & ~formats::float_sign) - formats::float_bits(0x1p-64F);
 }
+inline constexpr std::uint32_t moderate_distance = formats::float_bits(0x1p64F) - formats::float_bits(0x1p-64F);
 
 }  // namespace moegemm::cuda

@@ -30,7 +30,8 @@ Gpus query() {
         cudaDeviceProp properties{};
         check(cudaGetDeviceProperties(&properties, ordinal), "cudaGetDeviceProperties");
         found.gpus.push_back({properties.name, properties.major, properties.minor, properties.multiProcessorCount,
-                              attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin, ordinal)});
+                              attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin, ordinal),
+                              attribute(cudaDevAttrMaxSharedMemoryPerMultiprocessor, ordinal)});
     }
     return found;
 }

@@ -12,7 +12,8 @@ struct Gpu {
     int major;  ///< of the compute capability
     int minor;
     int multiprocessors;
-    int shared_memory_bytes;  ///< that a thread block may have
+    int block_shared_bytes;  ///< shared memory that a thread block may have
+    int sm_shared_bytes;     ///< and that a multiprocessor has
 };
 
 /// What was found when it was first asked.

@@ -11,7 +11,7 @@
 ///     │ rows of W[e] │                   │ warp 2 3│  ↓
 ///     └──────────────┘                   └─────────┘   y is stored transposed, (tokens, N)
 ///
-/// A ring of 2 … 4 stages in shared memory (stage_plan.hpp) is filled by cp.async, or by plain loads where rows are not
+/// A ring of 2 … 6 stages in shared memory (stage_plan.hpp) is filled by cp.async, or by plain loads where rows are not
 /// aligned. Operands stay encoded there; a warp decodes what it has loaded into registers (recipe.cuh). Scales are
 /// fetched into registers while a stage is computed, and staged, decoded, behind it.
 ///
@@ -258,21 +258,47 @@ public:
 
     /// Adds a stage's products.
     __device__ void multiply(const unsigned char* stage) {
-        if constexpr (R::scale_at == ScaleAt::sums) {
-            constexpr int steps_a_group = R::group / step_depth;
+        if constexpr (R::scale_at != ScaleAt::sums) {
+#pragma unroll(unrolled_steps)
+            for (int step = 0; step < Plan::steps; ++step) {
+                TokenFragment token[token_parts];
+                load_tokens(stage, step, token);
+#pragma unroll
+                for (int i = 0; i < weight_parts; ++i) {
+                    multiply_part(stage, i, step, token, sum_[i]);
+                }
+            }
+        } else if constexpr (R::group == step_depth) {
+#pragma unroll(unrolled_groups)
+            for (int step = 0; step < Plan::steps; ++step) {
+                const GroupScales scales = load_group_scales(stage, step);
+                TokenFragment token[token_parts];
+                load_tokens(stage, step, token);
+#pragma unroll
+                for (int i = 0; i < weight_parts; ++i) {
+                    Sum part[token_parts][4] = {};
+                    multiply_part(stage, i, step, token, part);
+                    add_scaled(part, scales, i);
+                }
+            }
+        } else {
 #pragma unroll 1
             for (int group = 0; group < Plan::scales_a_row; ++group) {
                 Sum part[weight_parts][token_parts][4] = {};
-#pragma unroll 1
-                for (int step = 0; step < steps_a_group; ++step) {
-                    multiply_step(stage, group * steps_a_group + step, part);
+#pragma unroll(unrolled_groups)
+                for (int step = 0; step < R::group / step_depth; ++step) {
+                    TokenFragment token[token_parts];
+                    load_tokens(stage, group * (R::group / step_depth) + step, token);
+#pragma unroll
+                    for (int i = 0; i < weight_parts; ++i) {
+                        multiply_part(stage, i, group * (R::group / step_depth) + step, token, part[i]);
+                    }
                 }
-                add_scaled(stage, group, part);
-            }
-        } else {
-#pragma unroll(R::scale_at == ScaleAt::nowhere ? 2 : 1)
-            for (int step = 0; step < Plan::steps; ++step) {
-                multiply_step(stage, step, sum_);
+                const GroupScales scales = load_group_scales(stage, group);
+#pragma unroll
+                for (int i = 0; i < weight_parts; ++i) {
+                    add_scaled(part[i], scales, i);
+                }
             }
         }
     }
@@ -306,6 +332,9 @@ private:
     static constexpr int weight_parts = Tile::warp_weights / 16;
     static constexpr int token_parts = Tile::warp_tokens / 8;
     static constexpr int registers = R::Multiply::registers;
+    /// Fragments of the next step load while this one multiplies; where values are scaled, compile time counts more.
+    static constexpr int unrolled_steps = R::scale_at == ScaleAt::nowhere || Tile::tokens <= 16 ? 2 : 1;
+    static constexpr int unrolled_groups = Tile::tokens <= 16 ? 2 : 1;
     using Registers = std::uint32_t[registers];
 
     [[nodiscard]] __device__ int token_of(int part, int half) const { return first_token_ + 8 * part + 2 * c_ + half; }
@@ -367,93 +396,138 @@ private:
         }
     }
 
-    /// Adds the products of 32 k.
-    __device__ void multiply_step(const unsigned char* stage, int step,
-                                  Sum (&sum)[weight_parts][token_parts][4]) const {
-        Registers token[token_parts];
-#pragma unroll
-        for (int j = 0; j < token_parts; ++j) {
-            const int row = first_token_ + 8 * j;
-            load<typename R::Token, Plan::token_row_bytes>(stage + Plan::tokens_at, row, step, tokens_are_e5m2_,
-                                                           token[j]);
-            if constexpr (R::scale_at == ScaleAt::operands && R::tokens_scaled) {
-                scale(stage + Plan::token_scales_at, row + g_, step, token[j]);
-            }
-        }
-#pragma unroll
-        for (int i = 0; i < weight_parts; ++i) {
-            Registers weight[2];
+    using WeightFragment = std::uint32_t[registers / 2][4];  ///< 16 rows, a multiplication's registers side by side
+    using TokenFragment = std::uint32_t[registers];          ///< 8 rows
+
+    /// 16 rows of weights by 32 k.
+    __device__ void load_weights(const unsigned char* stage, int first_row, int step, WeightFragment& out) const {
+        if constexpr (R::decodes) {
 #pragma unroll
             for (int upper = 0; upper < 2; ++upper) {
-                const int row = first_weight_ + 16 * i + 8 * upper;
-                load<typename R::Weight, Plan::weight_row_bytes>(stage, row, step, weights_are_e5m2_, weight[upper]);
+                const int row = first_row + 8 * upper;
+                Registers values;
+                load<typename R::Weight, Plan::weight_row_bytes>(stage, row, step, weights_are_e5m2_, values);
                 if constexpr (R::scale_at == ScaleAt::operands) {
-                    scale(stage + Plan::weight_scales_at, row + g_, step, weight[upper]);
+                    scale(stage + Plan::weight_scales_at, row + g_, step, values);
+                }
+#pragma unroll
+                for (int r = 0; r < registers; ++r) {
+                    out[r / 2][upper + 2 * (r % 2)] = values[r];
                 }
             }
+        } else {
+            // Matrices of 8 rows × 16 bytes: upper and lower rows of a chunk, then of the next.
+            const int lane = 4 * g_ + c_;
 #pragma unroll
-            for (int r = 0; r < registers; r += 2) {
+            for (int m = 0; m < registers / 2; ++m) {
+                const int chunk = step * registers + 2 * m + lane / 16;
+                ptx::ldmatrix_x4(out[m], ptx::shared_address(stage + first_row * Plan::weight_row_bytes +
+                                                             chunk_offset(Plan::weight_row_bytes, lane % 16, chunk)));
+            }
+        }
+    }
+
+    /// 8 rows of tokens by 32 k, of all parts.
+    __device__ void load_tokens(const unsigned char* stage, int step, TokenFragment (&out)[token_parts]) const {
+        const unsigned char* const rows = stage + Plan::tokens_at;
+        if constexpr (R::decodes) {
 #pragma unroll
-                for (int j = 0; j < token_parts; ++j) {
-                    R::Multiply::add(sum[i][j], weight[0][r], weight[1][r], weight[0][r + 1], weight[1][r + 1],
-                                     token[j][r], token[j][r + 1]);
+            for (int j = 0; j < token_parts; ++j) {
+                const int row = first_token_ + 8 * j;
+                load<typename R::Token, Plan::token_row_bytes>(rows, row, step, tokens_are_e5m2_, out[j]);
+                if constexpr (R::scale_at == ScaleAt::operands && R::tokens_scaled) {
+                    scale(stage + Plan::token_scales_at, row + g_, step, out[j]);
+                }
+            }
+        } else {
+            // Matrices of 8 rows × 16 bytes: all chunks of 8 rows, then, where there are two chunks only, of 8 more.
+            const int lane = 4 * g_ + c_;
+            const int row = lane / 8 / registers * 8 + lane % 8;
+            const int chunk = step * registers + lane / 8 % registers;
+            constexpr int parts_at_once = 4 / registers;
+            static_assert(token_parts % parts_at_once == 0);
+#pragma unroll
+            for (int j = 0; j < token_parts; j += parts_at_once) {
+                std::uint32_t matrices[4];
+                ptx::ldmatrix_x4(matrices, ptx::shared_address(rows + (first_token_ + 8 * j) * Plan::token_row_bytes +
+                                                               chunk_offset(Plan::token_row_bytes, row, chunk)));
+#pragma unroll
+                for (int m = 0; m < 4; ++m) {
+                    out[j + m / registers][m % registers] = matrices[m];
                 }
             }
         }
     }
 
-    /// Adds a group's sums, times the scales of their weight and their token.
-    __device__ void add_scaled(const unsigned char* stage, int group,
-                               const float (&part)[weight_parts][token_parts][4]) {
-        const auto* const weight_scales = reinterpret_cast<const float*>(stage + Plan::weight_scales_at) + group;
-        const auto* const token_scales = reinterpret_cast<const float*>(stage + Plan::token_scales_at) + group;
+    /// Adds the products of 16 rows of weights and all tokens, of 32 k.
+    __device__ void multiply_part(const unsigned char* stage, int part, int step,
+                                  const TokenFragment (&token)[token_parts], Sum (&sum)[token_parts][4]) const {
+        WeightFragment weight;
+        load_weights(stage, first_weight_ + 16 * part, step, weight);
+#pragma unroll
+        for (int m = 0; m < registers / 2; ++m) {
+#pragma unroll
+            for (int j = 0; j < token_parts; ++j) {
+                R::Multiply::add(sum[j], weight[m][0], weight[m][1], weight[m][2], weight[m][3], token[j][2 * m],
+                                 token[j][2 * m + 1]);
+            }
+        }
+    }
+
+    /// The scales of a group, of all weights and tokens of the lane's sums.
+    struct GroupScales {
         float weight[weight_parts][2];
-        bool moderate = true;
+        float token[token_parts][2];
+        bool moderate;  ///< whether a sum of products times a weight's scale keeps within f32, in all lanes
+    };
+    [[nodiscard]] __device__ GroupScales load_group_scales(const unsigned char* stage, int group) const {
+        const auto* const weights = reinterpret_cast<const float*>(stage + Plan::weight_scales_at) + group;
+        const auto* const tokens = reinterpret_cast<const float*>(stage + Plan::token_scales_at) + group;
+        GroupScales scales;
+        std::uint32_t distance = 0;
 #pragma unroll
         for (int i = 0; i < weight_parts; ++i) {
 #pragma unroll
             for (int upper = 0; upper < 2; ++upper) {
-                weight[i][upper] = weight_scales[(first_weight_ + 16 * i + 8 * upper + g_) * Plan::scales_a_row];
-                moderate = moderate && is_moderate(weight[i][upper]);
+                scales.weight[i][upper] = weights[(first_weight_ + 16 * i + 8 * upper + g_) * Plan::scales_a_row];
+                distance = max(distance, distance_of(scales.weight[i][upper]));
             }
         }
-        float token[token_parts][2];
 #pragma unroll
         for (int j = 0; j < token_parts; ++j) {
 #pragma unroll
             for (int half = 0; half < 2; ++half) {
-                token[j][half] = token_scales[token_of(j, half) * Plan::scales_a_row];
+                scales.token[j][half] = tokens[token_of(j, half) * Plan::scales_a_row];
             }
         }
-        if (__all_sync(whole_warp, moderate ? 1 : 0) != 0) {
+        scales.moderate = __all_sync(whole_warp, distance <= moderate_distance ? 1 : 0) != 0;
+        return scales;
+    }
+
+    /// Adds a group's sums of 16 rows of weights, times the scales of their weight and their token.
+    __device__ void add_scaled(const float (&part)[token_parts][4], const GroupScales& scales, int i) {
+        if (scales.moderate) {
 #pragma unroll
-            for (int i = 0; i < weight_parts; ++i) {
+            for (int j = 0; j < token_parts; ++j) {
 #pragma unroll
-                for (int j = 0; j < token_parts; ++j) {
-#pragma unroll
-                    for (int d = 0; d < 4; ++d) {
-                        sum_[i][j][d] = fmaf(part[i][j][d] * weight[i][d / 2], token[j][d % 2], sum_[i][j][d]);
-                    }
+                for (int d = 0; d < 4; ++d) {
+                    sum_[i][j][d] = fmaf(part[j][d] * scales.weight[i][d / 2], scales.token[j][d % 2], sum_[i][j][d]);
                 }
             }
-            return;
-        }
-        float second_weight[weight_parts][2];
+        } else {
+            const ScaleHalves weight[2] = {halves_of(scales.weight[i][0]), halves_of(scales.weight[i][1])};
 #pragma unroll
-        for (int i = 0; i < 2 * weight_parts; ++i) {
-            const ScaleHalves halves = halves_of(weight[i / 2][i % 2]);
-            weight[i / 2][i % 2] = halves.first;
-            second_weight[i / 2][i % 2] = halves.second;
-        }
+            for (int j = 0; j < token_parts; ++j) {
 #pragma unroll
-        for (int j = 0; j < 2 * token_parts; ++j) {
-            const ScaleHalves halves = halves_of(token[j / 2][j % 2]);
+                for (int half = 0; half < 2; ++half) {
+                    const ScaleHalves token = halves_of(scales.token[j][half]);
 #pragma unroll
-            for (int i = 0; i < 2 * weight_parts; ++i) {
-                const int d = 2 * (i % 2) + j % 2;
-                float& sum = sum_[i / 2][j / 2][d];
-                sum = fmaf(part[i / 2][j / 2][d] * weight[i / 2][i % 2] * halves.first,
-                           second_weight[i / 2][i % 2] * halves.second, sum);
+                    for (int upper = 0; upper < 2; ++upper) {
+                        const int d = 2 * upper + half;
+                        sum_[i][j][d] = fmaf(part[j][d] * weight[upper].first * token.first,
+                                             weight[upper].second * token.second, sum_[i][j][d]);
+                    }
+                }
             }
         }
     }
@@ -469,13 +543,18 @@ private:
 
 /// Waits until the copies of all but the last `stages` − 2 stages have landed.
 __device__ inline void wait_for_oldest(int stages) {
+    static_assert(fewest_stages == 2 && most_stages == 6);
     switch (stages) {
         case 2:
             return ptx::cp_async_wait_group<0>();
         case 3:
             return ptx::cp_async_wait_group<1>();
-        default:
+        case 4:
             return ptx::cp_async_wait_group<2>();
+        case 5:
+            return ptx::cp_async_wait_group<3>();
+        default:
+            return ptx::cp_async_wait_group<4>();
     }
 }
 

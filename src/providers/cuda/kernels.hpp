@@ -17,6 +17,7 @@ struct Kernel {
     int weights;  ///< columns of y of a tile
     int tokens;   ///< rows of y of a tile
     int stage_bytes;
+    int blocks_an_sm;  ///< that shared memory should have room for
 };
 
 /// Sizes of tiles, by the tokens that an expert has.

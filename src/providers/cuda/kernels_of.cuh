@@ -10,14 +10,18 @@
 namespace moegemm::cuda {
 
 //                          weights × tokens, of a warp, blocks an SM
-using FewTokens = TileShape<128, 16, 32, 16, 3>;
+using FewTokens = TileShape<64, 16, 16, 16, 4>;
 using SomeTokens = TileShape<128, 64, 64, 32, 2>;
 using ManyTokens = TileShape<256, 128, 64, 64, 1>;
 
 template <class R, class Tile>
 Kernel kernel_of() {
-    return {reinterpret_cast<const void*>(&grouped_gemm<R, Tile>), Tile::threads, Tile::weights, Tile::tokens,
-            StagePlan<R, Tile>::bytes};
+    return {reinterpret_cast<const void*>(&grouped_gemm<R, Tile>),
+            Tile::threads,
+            Tile::weights,
+            Tile::tokens,
+            StagePlan<R, Tile>::bytes,
+            Tile::blocks_an_sm};
 }
 
 /// Where operands or sums are scaled, a larger tile gains little: what binds is the arithmetic around mma.sync.

@@ -37,10 +37,16 @@ TileSize choose_size(const GemmSpec& spec, std::string_view name) {
 /// The kernel of the wanted size, or of the largest one whose ring has room on this GPU.
 const Kernel& choose_kernel(const KernelRow& row, TileSize size, const Gpu& gpu) {
     auto index = static_cast<std::size_t>(size);
-    while (index > 0 && fewest_stages * row.kernels[index].stage_bytes > gpu.shared_memory_bytes) {
+    while (index > 0 && fewest_stages * row.kernels[index].stage_bytes > gpu.block_shared_bytes) {
         --index;
     }
     return row.kernels[index];
+}
+
+/// Stages of the ring, so that as many blocks as wanted fit on a multiprocessor. Each block takes 1 KB more for itself.
+int stages_of(const Kernel& kernel, const Gpu& gpu) {
+    const int block_bytes = std::min(gpu.block_shared_bytes, gpu.sm_shared_bytes / kernel.blocks_an_sm - 1024);
+    return std::clamp(block_bytes / kernel.stage_bytes, fewest_stages, most_stages);
 }
 
 bool aligned(const void* data, std::int64_t bytes) {
@@ -86,7 +92,7 @@ CudaPlan::CudaPlan(const GemmSpec& spec, DLDevice device, const Gpu& gpu, const 
     : Plan(spec, device),
       row_(row),
       kernel_(choose_kernel(row, choose_size(spec, size), gpu)),
-      stages_(std::clamp(gpu.shared_memory_bytes / kernel_.stage_bytes, fewest_stages, most_stages)) {
+      stages_(stages_of(kernel_, gpu)) {
     const UseDevice use(device.device_id);
     const int ring_bytes = stages_ * kernel_.stage_bytes;
     check(cudaFuncSetAttribute(kernel_.function, cudaFuncAttributeMaxDynamicSharedMemorySize, ring_bytes),

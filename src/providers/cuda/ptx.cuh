@@ -27,6 +27,15 @@ __device__ inline void cp_async_wait_group() {
     asm volatile("cp.async.wait_group %0;" ::"n"(Pending) : "memory");
 }
 
+/// Four 8 × 16-byte matrices: lane i gives the address of row i % 8 of matrix i / 8, and gets of each the 4 bytes from
+/// 4 · (i % 4) of row i / 4.
+__device__ inline void ldmatrix_x4(std::uint32_t (&matrices)[4], std::uint32_t shared) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(matrices[0]), "=r"(matrices[1]), "=r"(matrices[2]), "=r"(matrices[3])
+                 : "r"(shared)
+                 : "memory");
+}
+
 /// d += a · b on 16 × 8 × 16 numbers of bf16, sums in f32.
 __device__ inline void mma_bf16(float (&d)[4], std::uint32_t a0, std::uint32_t a1, std::uint32_t a2, std::uint32_t a3,
                                 std::uint32_t b0, std::uint32_t b1) {
@@ -65,11 +74,12 @@ __device__ inline void mma_s8(std::int32_t (&d)[4], std::uint32_t a0, std::uint3
     return product;
 }
 #if __CUDA_ARCH__ >= 890
-/// Two e4m3 codes, the lower byte first, as two f16.
-[[nodiscard]] __device__ inline std::uint32_t cvt_f16x2_e4m3x2(std::uint16_t codes) {
-    std::uint32_t numbers = 0;
-    asm("cvt.rn.f16x2.e4m3x2 %0, %1;" : "=r"(numbers) : "h"(codes));
-    return numbers;
+/// Four e4m3 codes, the lowest byte first, as two f16 each.
+__device__ inline void cvt_f16x2_e4m3x2(std::uint32_t codes, std::uint32_t& low, std::uint32_t& high) {
+    asm("{\n\t.reg .b16 low, high;\n\tmov.b32 {low, high}, %2;\n\tcvt.rn.f16x2.e4m3x2 %0, low;\n\t"
+        "cvt.rn.f16x2.e4m3x2 %1, high;\n\t}"
+        : "=r"(low), "=r"(high)
+        : "r"(codes));
 }
 #endif
 

@@ -70,42 +70,31 @@ struct Bf16Element {
     static constexpr int bits = 16;
     template <Math M, Pairs P>
     static __device__ void decode(const uint4& eight, bool /*is_e5m2*/, std::uint32_t (&out)[4]) {
-        static_assert(M == Math::bf16);
-        if constexpr (P == Pairs::neighbours) {
-            out[0] = eight.x;
-            out[1] = eight.y;
-            out[2] = eight.z;
-            out[3] = eight.w;
-        } else {
-            out[0] = __byte_perm(eight.x, eight.z, 0x5410);
-            out[1] = __byte_perm(eight.x, eight.z, 0x7632);
-            out[2] = __byte_perm(eight.y, eight.w, 0x5410);
-            out[3] = __byte_perm(eight.y, eight.w, 0x7632);
-        }
+        static_assert(M == Math::bf16 && P == Pairs::four_apart);
+        out[0] = __byte_perm(eight.x, eight.z, 0x5410);
+        out[1] = __byte_perm(eight.x, eight.z, 0x7632);
+        out[2] = __byte_perm(eight.y, eight.w, 0x5410);
+        out[3] = __byte_perm(eight.y, eight.w, 0x7632);
     }
 };
 
 struct S8Element {
     static constexpr int bits = 8;
-    template <Math M, Pairs P>
-    static __device__ void decode(const uint2& eight, bool /*is_e5m2*/, std::uint32_t (&out)[2]) {
-        static_assert(M == Math::s8);
-        out[0] = eight.x;
-        out[1] = eight.y;
-    }
 };
 
-/// Two e4m3 codes, the lower bytes of `codes`, as two f16.
-[[nodiscard]] __device__ inline std::uint32_t e4m3_pair(std::uint32_t codes) {
+/// Four e4m3 codes as two f16 each.
+__device__ inline void decode_e4m3(std::uint32_t codes, std::uint32_t& low, std::uint32_t& high) {
 #if __CUDA_ARCH__ >= 890
-    return ptx::cvt_f16x2_e4m3x2(static_cast<std::uint16_t>(codes));
+    ptx::cvt_f16x2_e4m3x2(codes, low, high);
 #else
-    return ptx::mul_f16x2(e4m3_as_f16(__byte_perm(codes, 0, 0x1404)), f16_two_8);
+    low = ptx::mul_f16x2(e4m3_as_f16(__byte_perm(codes, 0, 0x1404)), f16_two_8);
+    high = ptx::mul_f16x2(e4m3_as_f16(__byte_perm(codes, 0, 0x3424)), f16_two_8);
 #endif
 }
-/// Two e5m2 codes likewise.
-[[nodiscard]] __device__ inline std::uint32_t e5m2_pair(std::uint32_t codes) {
-    return e5m2_as_f16(__byte_perm(codes, 0, 0x1404));
+/// Four e5m2 codes likewise.
+__device__ inline void decode_e5m2(std::uint32_t codes, std::uint32_t& low, std::uint32_t& high) {
+    low = __byte_perm(codes, 0, 0x1404);  // the same format with a longer mantissa
+    high = __byte_perm(codes, 0, 0x3424);
 }
 
 /// 8-bit floats. \tparam Either whether the call says which of the two formats it is; else it is e4m3
@@ -121,16 +110,16 @@ struct Fp8Element {
             front = __byte_perm(eight.x, eight.y, 0x5140);
             back = __byte_perm(eight.x, eight.y, 0x7362);
         }
-        if (Either && is_e5m2) {
-            out[0] = e5m2_pair(front);
-            out[1] = e5m2_pair(front >> 16);
-            out[2] = e5m2_pair(back);
-            out[3] = e5m2_pair(back >> 16);
-        } else {
-            out[0] = e4m3_pair(front);
-            out[1] = e4m3_pair(front >> 16);
-            out[2] = e4m3_pair(back);
-            out[3] = e4m3_pair(back >> 16);
+        decode_e4m3(front, out[0], out[1]);
+        decode_e4m3(back, out[2], out[3]);
+        if constexpr (Either) {
+            std::uint32_t other[4];
+            decode_e5m2(front, other[0], other[1]);
+            decode_e5m2(back, other[2], other[3]);
+#pragma unroll
+            for (int i = 0; i < 4; ++i) {
+                out[i] = is_e5m2 ? other[i] : out[i];
+            }
         }
     }
 };
@@ -187,6 +176,8 @@ struct Recipe {
     static constexpr int rows_a_weight_scale = Code == ScaleCode::f32 ? 128 : 1;
     static constexpr Pairs pairs =
         WeightElement::bits == 4 || TokenElement::bits == 4 ? Pairs::four_apart : Pairs::neighbours;
+    /// Whether values are multiplied as they are stored: then ldmatrix puts them into mma.sync's registers.
+    static constexpr bool decodes = !(M == Math::s8 || (WeightElement::bits == 16 && TokenElement::bits == 16));
     /// k of a stage: 128 bytes a row of the wider operand.
     static constexpr int depth = TokenElement::bits == 16 ? 64 : 128;
     static_assert(WeightElement::bits <= TokenElement::bits, "the wider operand is the tokens'");

@@ -8,9 +8,9 @@
 /// The 16-byte chunks of the rows are permuted (`chunk_offset`), so that the reads below and the copies from global
 /// memory touch all 32 banks.
 ///
-/// A fragment: of 32 consecutive k, lane (g, c) = (lane / 4, lane % 4) of a warp takes the eight from 8c of row g, in
-/// one load of 4, 8 or 16 bytes. mma.sync expects other k there, but the sum does not depend on their order, and both
-/// operands are read alike.
+/// A fragment of values to be decoded: of 32 consecutive k, lane (g, c) = (lane / 4, lane % 4) of a warp takes the
+/// eight from 8c of row g, in one load of 4, 8 or 16 bytes. mma.sync expects other k there, but the sum does not depend
+/// on their order, and both operands are read alike. Values that are multiplied as they are come by ldmatrix.
 #pragma once
 
 #include <cstdint>
@@ -75,6 +75,6 @@ struct StagePlan {
 
 /// Stages of the ring: as many as fit, no more than what hides a load.
 inline constexpr int fewest_stages = 2;
-inline constexpr int most_stages = 4;
+inline constexpr int most_stages = 6;
 
 }  // namespace moegemm::cuda
