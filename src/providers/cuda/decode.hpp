@@ -6,8 +6,7 @@
 
 #include <cstdint>
 
-#include <moegemm/formats/bf16.hpp>
-#include <moegemm/formats/ue4m3.hpp>
+#include <moegemm/formats/bits.hpp>
 #include <moegemm/hd.hpp>
 
 namespace moegemm::cuda {
@@ -49,9 +48,16 @@ inline constexpr std::uint32_t f16_two_8 = 0x5C005C00U;  ///< 2^8, twice
     return static_cast<std::uint16_t>(code > 2 ? (code - 2) << 7 : 0x10U << code);
 }
 
-/// A ue4m3 scale as bf16, exactly.
-[[nodiscard]] constexpr MOEGEMM_HD std::uint16_t ue4m3_as_bf16(std::uint32_t code) noexcept {
-    return formats::Bf16::encode(formats::Ue4m3::decode(static_cast<std::uint8_t>(code)));
+/// A ue4m3 scale · 2^118 as bf16, exactly. Times what e2m1_as_bf16 gives, it is the scaled value · 2^-8: exact too, and
+/// the factor that decoding would otherwise take back costs nothing.
+[[nodiscard]] constexpr MOEGEMM_HD std::uint16_t ue4m3_raised_as_bf16(std::uint32_t code) noexcept {
+    const std::uint32_t magnitude = code & 0x7FU;
+    if (magnitude == 0x7FU) {
+        return 0x7FFF;
+    }
+    // Its exponent and mantissa as those of an f32 are the scale · 2^-120, subnormals too.
+    const float raised = formats::bits_float(magnitude << 20) * 0x1p119F * 0x1p119F;
+    return static_cast<std::uint16_t>(formats::float_bits(raised) >> 16);
 }
 
 /// A scale in two factors of about the same size, so that neither a product of one factor of each side, nor its product

@@ -102,21 +102,39 @@ public:
           copy_bytes_(operand.copy_bytes),
           rows_(rows) {}
 
-    __device__ void copy(int stage, unsigned char* to) const {
+    static constexpr int chunks_a_row = RowBytes / chunk_bytes;
+    static constexpr int rows_at_once = Threads / chunks_a_row;
+    static constexpr int parts = (Rows + rows_at_once - 1) / rows_at_once;  ///< chunks of a thread
+    static_assert(rows_at_once % 8 == 0, "a thread's chunks have the same place in groups of 8 rows");
+    static_assert(Rows % rows_at_once == 0 || Rows < rows_at_once);
+
+    /// Whether 16 bytes can be copied at once: then by a Cursor, else by copy_unaligned.
+    [[nodiscard]] __device__ bool aligned() const { return copy_bytes_ == chunk_bytes; }
+
+    /// Where the next of a thread's chunks comes from and goes to.
+    struct Cursor {
+        const std::uint8_t* from;
+        std::uint32_t to;
+        int rows;  ///< that exist from its row on
+    };
+    [[nodiscard]] __device__ Cursor start(int stage, unsigned char* to) const {
+        const std::int64_t byte = std::int64_t{stage} * RowBytes + chunk_ * chunk_bytes;
+        return {tile_ + row_ * row_bytes_ + byte, ptx::shared_address(to + chunk_offset(RowBytes, row_, chunk_)),
+                byte < row_bytes_ ? rows_ - row_ : 0};
+    }
+    __device__ void copy_next(Cursor& cursor) const {
+        if (Rows >= rows_at_once || row_ < Rows) {
+            ptx::cp_async_16(cursor.to, cursor.from, cursor.rows > 0);
+        }
+        cursor.from += rows_at_once * row_bytes_;
+        cursor.to += rows_at_once * RowBytes;
+        cursor.rows -= rows_at_once;
+    }
+
+    __device__ void copy_unaligned(int stage, unsigned char* to) const {
         const std::int64_t byte = std::int64_t{stage} * RowBytes + chunk_ * chunk_bytes;
         const auto left = static_cast<int>(max(std::int64_t{0}, min(std::int64_t{chunk_bytes}, row_bytes_ - byte)));
         const std::uint8_t* const from = tile_ + (left > 0 ? byte : 0);
-        if (copy_bytes_ == 16) {
-#pragma unroll
-            for (int row = row_; row < row_ + Rows; row += rows_at_once) {
-                const bool exists = row < rows_;
-                if (Rows % rows_at_once == 0 || row < Rows) {
-                    ptx::cp_async_16(ptx::shared_address(to + chunk_offset(RowBytes, row, chunk_)),
-                                     exists ? from + row * row_bytes_ : tile_, exists ? left : 0);
-                }
-            }
-            return;
-        }
 #pragma unroll 1
         for (int row = row_; row < Rows; row += rows_at_once) {
             unsigned char* const chunk = to + chunk_offset(RowBytes, row, chunk_);
@@ -130,9 +148,6 @@ public:
     }
 
 private:
-    static constexpr int chunks_a_row = RowBytes / chunk_bytes;
-    static constexpr int rows_at_once = Threads / chunks_a_row;
-
     __device__ void copy_words(unsigned char* chunk, const std::uint8_t* from, int valid) const {
 #pragma unroll
         for (int i = 0; i < chunk_bytes; i += 4) {
@@ -209,12 +224,25 @@ public:
     }
 
     __device__ void store(const Fetched& fetched, int stage, unsigned char* scales, int row) const {
-        auto* const to = reinterpret_cast<typename R::StagedScale*>(scales) + row * Count;
+        constexpr int scales_a_word = 4 / static_cast<int>(sizeof(typename R::StagedScale));
+        constexpr int staged_words = Count / scales_a_word;
+        std::uint32_t staged[staged_words] = {};
 #pragma unroll
         for (int i = 0; i < Count; ++i) {
             const std::uint32_t code =
                 R::scale_code == ScaleCode::f32 ? fetched.word[i] : (fetched.word[i / 4] >> (8 * (i % 4))) & 0xFFU;
-            to[i] = std::int64_t{stage} * Count + i < columns_ ? staged_scale<R>(code) : typename R::StagedScale{};
+            const std::uint32_t bits = staged_scale<R>(code);
+            staged[i / scales_a_word] |=
+                std::int64_t{stage} * Count + i < columns_ ? bits << (16 * (i % scales_a_word)) : 0U;
+        }
+        auto* const to = reinterpret_cast<std::uint32_t*>(scales) + row * staged_words;
+        if constexpr (staged_words == 4) {
+            *reinterpret_cast<uint4*>(to) = make_uint4(staged[0], staged[1], staged[2], staged[3]);
+        } else if constexpr (staged_words == 2) {
+            *reinterpret_cast<uint2*>(to) = make_uint2(staged[0], staged[1]);
+        } else {
+            static_assert(staged_words == 1);
+            *to = staged[0];
         }
     }
 
@@ -257,7 +285,9 @@ public:
         : weights_are_e5m2_(call.weights.is_e5m2), tokens_are_e5m2_(call.tokens.is_e5m2) {}
 
     /// Adds a stage's products.
-    __device__ void multiply(const unsigned char* stage) {
+    /// \param between is called after each of `slots` pieces of work, with its number
+    template <class Between>
+    __device__ void multiply(const unsigned char* stage, const Between& between) {
         if constexpr (R::scale_at != ScaleAt::sums) {
 #pragma unroll(unrolled_steps)
             for (int step = 0; step < Plan::steps; ++step) {
@@ -266,6 +296,7 @@ public:
 #pragma unroll
                 for (int i = 0; i < weight_parts; ++i) {
                     multiply_part(stage, i, step, token, sum_[i]);
+                    between(step * weight_parts + i);
                 }
             }
         } else if constexpr (R::group == step_depth) {
@@ -279,19 +310,22 @@ public:
                     Sum part[token_parts][4] = {};
                     multiply_part(stage, i, step, token, part);
                     add_scaled(part, scales, i);
+                    between(step * weight_parts + i);
                 }
             }
         } else {
 #pragma unroll 1
             for (int group = 0; group < Plan::scales_a_row; ++group) {
+                constexpr int steps_a_group = R::group / step_depth;
                 Sum part[weight_parts][token_parts][4] = {};
 #pragma unroll(unrolled_groups)
-                for (int step = 0; step < R::group / step_depth; ++step) {
+                for (int step = group * steps_a_group; step < (group + 1) * steps_a_group; ++step) {
                     TokenFragment token[token_parts];
-                    load_tokens(stage, group * (R::group / step_depth) + step, token);
+                    load_tokens(stage, step, token);
 #pragma unroll
                     for (int i = 0; i < weight_parts; ++i) {
-                        multiply_part(stage, i, group * (R::group / step_depth) + step, token, part[i]);
+                        multiply_part(stage, i, step, token, part[i]);
+                        between(step * weight_parts + i);
                     }
                 }
                 const GroupScales scales = load_group_scales(stage, group);
@@ -324,6 +358,8 @@ public:
             store_tokens(call, tile, sums, first_token_ + 8 * j, alpha);
         }
     }
+    static constexpr int slots = Plan::steps * (Tile::warp_weights / 16);
+
     static constexpr int scratch_row = Tile::warp_weights + 4;  ///< 4: lanes write to 32 banks
     static constexpr int scratch_bytes = 8 * scratch_row * static_cast<int>(sizeof(float));
     static_assert(Tile::threads / 32 * scratch_bytes <= fewest_stages * Plan::bytes, "the ring holds it");
@@ -334,7 +370,7 @@ private:
     static constexpr int registers = R::Multiply::registers;
     /// Fragments of the next step load while this one multiplies; where values are scaled, compile time counts more.
     static constexpr int unrolled_steps = R::scale_at == ScaleAt::nowhere || Tile::tokens <= 16 ? 2 : 1;
-    static constexpr int unrolled_groups = Tile::tokens <= 16 ? 2 : 1;
+    static constexpr int unrolled_groups = Tile::tokens <= 16 || R::group > step_depth ? 2 : 1;
     using Registers = std::uint32_t[registers];
 
     [[nodiscard]] __device__ int token_of(int part, int half) const { return first_token_ + 8 * part + 2 * c_ + half; }
@@ -562,14 +598,16 @@ __device__ inline void wait_for_oldest(int stages) {
 template <class R, class Tile>
 __device__ inline void compute_tile(const Call& call, const TileOfY& tile, unsigned char* ring) {
     using Plan = StagePlan<R, Tile>;
+    using Warp = WarpTile<R, Tile>;
     using Scales = ScaleCopy<R, Plan::scales_a_row == 0 ? 1 : Plan::scales_a_row>;
     constexpr bool has_scales = R::group != 0;
     const auto thread = static_cast<int>(threadIdx.x);
     const auto depth_stages = static_cast<int>((call.k + Plan::depth - 1) / Plan::depth);
 
-    const RowCopy<Plan::weight_row_bytes, Tile::weights, Tile::threads> weights(
-        call.weights, tile.expert * call.n + tile.n, tile.weights);
-    const RowCopy<Plan::token_row_bytes, Tile::tokens, Tile::threads> tokens(call.tokens, tile.row, tile.tokens);
+    using WeightCopy = RowCopy<Plan::weight_row_bytes, Tile::weights, Tile::threads>;
+    using TokenCopy = RowCopy<Plan::token_row_bytes, Tile::tokens, Tile::threads>;
+    const WeightCopy weights(call.weights, tile.expert * call.n + tile.n, tile.weights);
+    const TokenCopy tokens(call.tokens, tile.row, tile.tokens);
     [[maybe_unused]] const Scales weight_scales(
         call.weight_scales, call.scale_columns, has_scales && thread < tile.weights, [&](std::int64_t column) {
             const std::int64_t scale_rows = (call.n + R::rows_a_weight_scale - 1) / R::rows_a_weight_scale;
@@ -582,7 +620,7 @@ __device__ inline void compute_tile(const Call& call, const TileOfY& tile, unsig
                                          call.rows, call.scale_columns);
         });
 
-    WarpTile<R, Tile> warp(call);
+    Warp warp(call);
     int full = 0;  // the place in the ring to be computed next
     int free = 0;  // the place to be filled next
     // `next` runs ahead of the stage that is computed by all places of the ring but one.
@@ -593,11 +631,32 @@ __device__ inline void compute_tile(const Call& call, const TileOfY& tile, unsig
             __syncthreads();  // the oldest stage is there for everyone, and nobody reads the one computed last any more
         }
         unsigned char* const to = ring + free * Plan::bytes;
-        if (next < depth_stages) {
-            weights.copy(next, to);
-            tokens.copy(next, to + Plan::tokens_at);
+        const bool copies = next < depth_stages;
+        if (copies && !weights.aligned()) {
+            weights.copy_unaligned(next, to);
         }
-        ptx::cp_async_commit_group();  // even if empty: a wait counts groups
+        if (copies && !tokens.aligned()) {
+            tokens.copy_unaligned(next, to + Plan::tokens_at);
+        }
+        // Aligned rows are copied in between the multiplications, a few chunks at a time, so that neither waits.
+        const bool copies_weights = copies && weights.aligned();
+        const bool copies_tokens = copies && tokens.aligned();
+        typename WeightCopy::Cursor weight_cursor = weights.start(next, to);
+        typename TokenCopy::Cursor token_cursor = tokens.start(next, to + Plan::tokens_at);
+        const auto copy_slot = [&](int slot) {
+            constexpr int parts = WeightCopy::parts + TokenCopy::parts;
+            constexpr int parts_a_slot = (parts + Warp::slots - 1) / Warp::slots;
+#pragma unroll
+            for (int i = 0; i < parts_a_slot; ++i) {
+                const int part = slot * parts_a_slot + i;
+                if (part < WeightCopy::parts && copies_weights) {
+                    weights.copy_next(weight_cursor);
+                }
+                if (part >= WeightCopy::parts && part < parts && copies_tokens) {
+                    tokens.copy_next(token_cursor);
+                }
+            }
+        };
         [[maybe_unused]] typename Scales::Fetched weight{};
         [[maybe_unused]] typename Scales::Fetched token{};
         if constexpr (has_scales) {
@@ -605,9 +664,15 @@ __device__ inline void compute_tile(const Call& call, const TileOfY& tile, unsig
             token = token_scales.fetch(next);
         }
         if (computes) {
-            warp.multiply(ring + full * Plan::bytes);
+            warp.multiply(ring + full * Plan::bytes, copy_slot);
             full = full + 1 == call.stages ? 0 : full + 1;
+        } else {
+#pragma unroll 1
+            for (int slot = 0; slot < Warp::slots; ++slot) {
+                copy_slot(slot);
+            }
         }
+        ptx::cp_async_commit_group();  // even if empty: a wait counts groups
         if constexpr (has_scales) {
             if (thread < Tile::weights) {
                 weight_scales.store(weight, next, to + Plan::weight_scales_at, thread);
@@ -620,7 +685,7 @@ __device__ inline void compute_tile(const Call& call, const TileOfY& tile, unsig
     }
     ptx::cp_async_wait_group<0>();
     __syncthreads();  // the ring is free
-    warp.store(call, tile, ring + thread / 32 * WarpTile<R, Tile>::scratch_bytes);
+    warp.store(call, tile, ring + thread / 32 * Warp::scratch_bytes);
     __syncthreads();
 }
 

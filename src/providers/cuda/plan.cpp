@@ -18,6 +18,8 @@ namespace {
 /// Up to so many rows an expert, on average, the smaller tiles are the faster ones.
 constexpr std::int64_t few_rows = 16;
 constexpr std::int64_t some_rows = 64;
+/// And so many columns fill a smaller tile.
+constexpr std::int64_t some_columns = 128;
 
 std::int64_t divide_up(std::int64_t value, std::int64_t divisor) { return value / divisor + (value % divisor != 0); }
 
@@ -31,7 +33,10 @@ TileSize choose_size(const GemmSpec& spec, std::string_view name) {
         return static_cast<TileSize>(found - tile_size_names.begin());
     }
     const std::int64_t rows = divide_up(spec.max_rows, spec.experts);
-    return rows <= few_rows ? TileSize::few : rows <= some_rows ? TileSize::some : TileSize::many;
+    if (rows <= few_rows) {
+        return TileSize::few;
+    }
+    return rows <= some_rows || spec.n <= some_columns ? TileSize::some : TileSize::many;
 }
 
 /// The kernel of the wanted size, or of the largest one whose ring has room on this GPU.

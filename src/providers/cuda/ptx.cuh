@@ -11,12 +11,15 @@ namespace moegemm::cuda::ptx {
     return static_cast<std::uint32_t>(__cvta_generic_to_shared(pointer));
 }
 
-/// 16 bytes from global to shared memory; those from `valid` on are written as 0 and not read.
-__device__ inline void cp_async_16(std::uint32_t shared, const void* global, int valid) {
-    asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16, %2;" ::"r"(shared), "l"(global), "r"(valid)
-                 : "memory");
+/// 16 bytes from global to shared memory; where they do not exist, zeros are written and nothing is read.
+__device__ inline void cp_async_16(std::uint32_t shared, const void* global, bool exists) {
+    asm volatile(
+        "{\n\t.reg .pred ignored;\n\tsetp.eq.s32 ignored, %2, 0;\n\t"
+        "cp.async.cg.shared.global.L2::128B [%0], [%1], 16, ignored;\n\t}" ::"r"(shared),
+        "l"(global), "r"(static_cast<int>(exists))
+        : "memory");
 }
-/// 4 bytes likewise.
+/// 4 bytes likewise; those from `valid` on are written as 0 and not read.
 __device__ inline void cp_async_4(std::uint32_t shared, const void* global, int valid) {
     asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(shared), "l"(global), "r"(valid) : "memory");
 }

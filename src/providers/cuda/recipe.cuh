@@ -139,6 +139,19 @@ struct E2m1Element {
     }
 };
 
+/// e2m1 × 2^-126 in bf16, for scales that make up for it.
+struct SmallE2m1Element {
+    static constexpr int bits = 4;
+    template <Math M, Pairs P>
+    static __device__ void decode(std::uint32_t eight, bool /*is_e5m2*/, std::uint32_t (&out)[4]) {
+        static_assert(M == Math::bf16 && P == Pairs::four_apart);
+#pragma unroll
+        for (int pair = 0; pair < 4; ++pair) {
+            out[pair] = e2m1_as_bf16(eight, pair);
+        }
+    }
+};
+
 /// Where scales along K enter.
 enum class ScaleAt {
     nowhere,   ///< there are none
@@ -186,14 +199,16 @@ struct Recipe {
     static_assert(At != ScaleAt::sums || Group % step_depth == 0, "sums end where a step does");
 };
 
-/// A scale as it is staged: f32, or bf16 (a quarter of it for ue8m0). Beyond K it is 0, so that it meets zeros only.
+/// The bits of a scale as it is staged: f32, or bf16 (a quarter of a ue8m0 scale, 2^118 times a ue4m3 one). Beyond K it
+/// is 0, so that it meets zeros only.
 template <class R>
-[[nodiscard]] __device__ inline typename R::StagedScale staged_scale(std::uint32_t code) {
+[[nodiscard]] __device__ inline std::uint32_t staged_scale(std::uint32_t code) {
     if constexpr (R::scale_at == ScaleAt::operands) {
-        return R::scale_code == ScaleCode::ue8m0 ? ue8m0_quarter_as_bf16(code) : ue4m3_as_bf16(code);
+        return R::scale_code == ScaleCode::ue8m0 ? ue8m0_quarter_as_bf16(code) : ue4m3_raised_as_bf16(code);
+    } else if constexpr (R::scale_code == ScaleCode::ue8m0) {
+        return formats::float_bits(formats::Ue8m0::decode(static_cast<std::uint8_t>(code)));
     } else {
-        return R::scale_code == ScaleCode::f32 ? formats::bits_float(code)
-                                               : formats::Ue8m0::decode(static_cast<std::uint8_t>(code));
+        return code;
     }
 }
 

@@ -65,11 +65,14 @@ TEST(CudaDecode, E4m3WithoutTheInstruction) {
 }
 
 /// A scale times every e2m1 value is a bf16: nothing is lost where the kernels multiply them.
-void expect_products_exact(std::uint16_t scale) {
+/// \param factor of the values as they are decoded
+void expect_products_exact(std::uint16_t scale, float factor) {
     for (std::uint8_t code = 0; code < 16; ++code) {
-        const float product = formats::Bf16::decode(scale) * formats::E2m1::decode(code);
-        EXPECT_EQ(formats::Bf16::decode(formats::Bf16::encode(product)), product);
-        EXPECT_TRUE(std::isfinite(product));
+        const double product = static_cast<double>(formats::Bf16::decode(scale)) *
+                               static_cast<double>(formats::E2m1::decode(code) * factor);
+        const float rounded = formats::Bf16::decode(formats::Bf16::encode(static_cast<float>(product)));
+        EXPECT_EQ(static_cast<double>(rounded), product);
+        EXPECT_TRUE(std::isfinite(rounded));
     }
 }
 
@@ -77,18 +80,18 @@ TEST(CudaDecode, EveryScaleAsBf16) {
     for (std::uint32_t code = 0; code < 256; ++code) {
         const auto byte = static_cast<std::uint8_t>(code);
         const float power = formats::Bf16::decode(ue8m0_quarter_as_bf16(code));
-        const float small = formats::Bf16::decode(ue4m3_as_bf16(code));
+        const float raised = formats::Bf16::decode(ue4m3_raised_as_bf16(code));
         if (code == formats::Ue8m0::nan) {
             EXPECT_TRUE(std::isnan(power));
         } else {
             EXPECT_EQ(static_cast<double>(power), static_cast<double>(formats::Ue8m0::decode(byte)) / 4);
-            expect_products_exact(ue8m0_quarter_as_bf16(code));
+            expect_products_exact(ue8m0_quarter_as_bf16(code), 1);
         }
         if ((code & 0x7FU) == formats::Ue4m3::nan) {
-            EXPECT_TRUE(std::isnan(small));
+            EXPECT_TRUE(std::isnan(raised));
         } else {
-            EXPECT_EQ(small, formats::Ue4m3::decode(byte));
-            expect_products_exact(ue4m3_as_bf16(code));
+            EXPECT_EQ(raised, formats::Ue4m3::decode(byte) * 0x1p118F);
+            expect_products_exact(ue4m3_raised_as_bf16(code), 0x1p-126F);
         }
     }
 }
