@@ -1,3 +1,4 @@
+#include <cstdlib>
 #include <exception>
 #include <iostream>
 
@@ -55,6 +56,8 @@ int run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
     using namespace moegemm;
+    // In a container without /sys, hwloc would print its complaint among our messages.
+    setenv("HWLOC_HIDE_ERRORS", "2", 0);
     try {
         return cli::run(argc, argv);
     } catch (const Error& error) {
