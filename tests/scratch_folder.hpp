@@ -29,7 +29,7 @@ public:
     ScratchFolder& operator=(const ScratchFolder&) = delete;
 
     [[nodiscard]] const std::filesystem::path& path() const noexcept { return path_; }
-    [[nodiscard]] std::filesystem::path operator/(const std::string& name) const { return path_ / name; }
+    [[nodiscard]] std::string operator/(const std::string& name) const { return (path_ / name).string(); }
 
     /// Writes a file, and the folders above it, and returns its path.
     std::string write(const std::string& name, const std::string& text) const {

@@ -148,7 +148,7 @@ void Runner::run_case(const Case& item) {
         if (record.status != Status::error) {
             guarded(record, [&] { run_provider(state, *provider, record); });
         }
-        emit(std::move(record));
+        emit(record);
     }
 }
 
@@ -332,7 +332,7 @@ double Runner::empty_us() {
     return *empty_us_;
 }
 
-void Runner::emit(Record record) {
+void Runner::emit(const Record& record) {
     switch (record.status) {
         case Status::ok:
             ++summary_.ok;

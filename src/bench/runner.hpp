@@ -77,7 +77,7 @@ private:
     void run_provider(CaseState& state, const Provider& provider, Record& record);
     void measure(CaseState& state, const Provider& provider, Plan& plan, Record& record);
     void prepare(CaseState& state, std::int64_t plan_bytes);
-    void emit(Record record);
+    void emit(const Record& record);
     void tell(const CaseState& state, std::string_view step) const;
     void report_ignored(const CaseState& state);
     [[nodiscard]] double empty_us();

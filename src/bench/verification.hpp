@@ -56,8 +56,8 @@ public:
 private:
     /// Chosen columns of one row and what is expected there.
     struct Row {
-        std::int64_t row;
-        const std::vector<std::int64_t>* columns;  ///< null: all of them
+        std::int64_t row = 0;
+        const std::vector<std::int64_t>* columns = nullptr;  ///< null: all of them
         std::vector<double> expected;
         std::vector<double> magnitude;  ///< see Comparison::add_row; empty where the row has enough columns
     };

@@ -40,7 +40,8 @@ constexpr std::array<Library, 5> libraries{{
 /// The file by which the dynamic linker finds a library.
 std::optional<std::string> find_library(const Library& library) {
     for (const char* file : library.files) {
-        void* handle = file == nullptr ? nullptr : dlopen(file, RTLD_LAZY | RTLD_LOCAL);
+        // Some of them lose memory when they are unloaded: they stay until the program ends.
+        void* handle = file == nullptr ? nullptr : dlopen(file, RTLD_LAZY | RTLD_LOCAL | RTLD_NODELETE);
         if (handle != nullptr) {
             dlclose(handle);
             return file;

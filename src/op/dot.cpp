@@ -7,7 +7,7 @@ namespace moegemm {
 namespace {
 
 /// 8 lanes, which the compiler splits to what the target has.
-typedef double Lanes __attribute__((vector_size(64)));
+using Lanes = double __attribute__((vector_size(64)));
 constexpr std::size_t lanes = 8;
 
 __attribute__((always_inline)) inline void multiply_add(const double* left, const double* right, Lanes& sum) {

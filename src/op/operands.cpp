@@ -9,6 +9,7 @@
 #include <moegemm/tensor.hpp>
 
 #include "op/tensor_name.hpp"
+#include "op/tensor_shapes.hpp"
 
 namespace moegemm {
 namespace {
@@ -51,16 +52,16 @@ void check_memory(std::string_view name, const Tensor& tensor, DLDevice device) 
     }
 }
 
-void check_tensor(const TensorSpec& spec, const Tensor& tensor, DLDevice device) {
+void check_tensor(const TensorShape& spec, const Tensor& tensor, DLDevice device) {
     if (!tensor.defined()) {
-        throw_tensor(spec.name, "absent", fmt::format("{} {}", info(spec.dtype).name, shape_text(spec.shape)));
+        throw_tensor(spec.name, "absent", fmt::format("{} {}", info(spec.dtype).name, shape_text(spec.shape())));
     }
     if (!dl_matches(spec.dtype, info(tensor.dtype()).dl)) {
         throw_tensor(spec.name, std::string(info(tensor.dtype()).name), std::string(info(spec.dtype).name));
     }
-    if (!std::ranges::equal(tensor.shape(), spec.shape)) {
+    if (!std::ranges::equal(tensor.shape(), spec.shape())) {
         throw_tensor(spec.name, fmt::format("shape {}", shape_text(tensor.shape())),
-                     fmt::format("shape {}", shape_text(spec.shape)));
+                     fmt::format("shape {}", shape_text(spec.shape())));
     }
     check_memory(spec.name, tensor, device);
 }
@@ -170,7 +171,7 @@ Tensor& Operands::operator[](Role role) noexcept { return const_cast<Tensor&>(st
 void check_operands(const GemmSpec& spec, const Operands& operands, DLDevice device) {
     const std::int64_t rows = row_count(spec, operands.a);
     std::array<bool, role_count> wanted{};
-    for (const TensorSpec& tensor : tensor_specs(spec, rows)) {
+    for (const TensorShape& tensor : tensor_shapes(spec, rows)) {
         wanted[static_cast<std::size_t>(tensor.role)] = true;
         const bool packed = operands.packed_w.defined() && (tensor.role == Role::w || tensor.role == Role::w_scale);
         if (!packed || operands[tensor.role].defined()) {
@@ -191,7 +192,7 @@ void check_operands(const GemmSpec& spec, const Operands& operands, DLDevice dev
 }
 
 void check_weights(const GemmSpec& spec, const Operands& operands, DLDevice device) {
-    for (const TensorSpec& tensor : tensor_specs(spec, 0)) {
+    for (const TensorShape& tensor : tensor_shapes(spec, 0)) {
         if (tensor.role == Role::w || tensor.role == Role::w_scale) {
             check_tensor(tensor, operands[tensor.role], device);
         }

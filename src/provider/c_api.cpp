@@ -19,7 +19,7 @@ namespace {
 
 struct CProblem {
     Problem problem;
-    moegemm_spec spec;  ///< its texts are literals
+    moegemm_spec spec{};  ///< its texts are literals
 };
 
 /// The built-in providers as tables, made at the first call and never destroyed: C callers keep plans until the end.

@@ -148,7 +148,7 @@ static const moegemm_error* exported_last_error() { return last_error(); }
 
 struct ExportedProvider::State {
     std::shared_ptr<const Provider> provider;
-    moegemm_provider table;
+    moegemm_provider table{};
 };
 
 ExportedProvider::ExportedProvider(std::shared_ptr<const Provider> provider) : state_(std::make_unique<State>()) {

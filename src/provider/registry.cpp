@@ -83,9 +83,9 @@ std::vector<std::string> Registry::load_plugins(const std::filesystem::path& fol
     }
     std::vector<std::string> errors;
     if (error && error != std::errc::no_such_file_or_directory) {
-        errors.push_back(Error(ErrorCode::plugin, "plugin", folder.string(),
-                               fmt::format("a folder that can be read ({})", error.message()))
-                             .what());
+        errors.emplace_back(Error(ErrorCode::plugin, "plugin", folder.string(),
+                                  fmt::format("a folder that can be read ({})", error.message()))
+                                .what());
     }
     std::sort(libraries.begin(), libraries.end());
     for (const std::filesystem::path& library : libraries) {

@@ -17,7 +17,7 @@ struct alignas(64) TileConfig {
 };
 static_assert(sizeof(TileConfig) == 64, "LDTILECFG reads 64 bytes");
 
-constexpr int products = 4;  // tiles 0 to 3 are sums, 4 and 5 factors of A, 6 and 7 factors of W
+constexpr std::int64_t products = 4;  // tiles 0 to 3 are sums, 4 and 5 factors of A, 6 and 7 factors of W
 
 void configure(const void* factors) {
     const TileConfig config;

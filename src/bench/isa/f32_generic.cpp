@@ -4,7 +4,7 @@
 namespace moegemm::bench::isa {
 namespace {
 
-typedef float Vector __attribute__((vector_size(16)));
+using Vector = float __attribute__((vector_size(16)));
 
 }  // namespace
 

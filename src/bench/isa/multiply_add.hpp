@@ -39,7 +39,7 @@ template <class Vector, class Step>
     }
     double total = 0;
     unrolled<independent_sums>([&](auto s) {
-        std::int32_t first;
+        std::int32_t first = 0;
         std::memcpy(&first, &sums[s], sizeof(first));
         total += static_cast<double>(first);
     });

@@ -4,7 +4,7 @@
 namespace moegemm::bench::isa {
 namespace {
 
-typedef std::uint64_t Vector __attribute__((vector_size(32)));
+using Vector = std::uint64_t __attribute__((vector_size(32)));
 
 }  // namespace
 

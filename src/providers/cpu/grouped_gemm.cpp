@@ -104,12 +104,12 @@ private:
         }
     }
 
-    void* c_of(std::int64_t panel, std::int64_t tile) const {
+    [[nodiscard]] void* c_of(std::int64_t panel, std::int64_t tile) const {
         return buffers_.c + ((panel - panel_begin_) * 2 + tile) * c_tile_ * 4;
     }
 
     /// What is read after a panel's K block: the next panel's, or the first one's of the next K block.
-    const std::uint8_t* next_block(std::int64_t block, std::int64_t panel) const {
+    [[nodiscard]] const std::uint8_t* next_block(std::int64_t block, std::int64_t panel) const {
         const bool last_panel = panel + 1 == panel_end_;
         if (last_panel && block + 1 == shape_.k_blocks) {
             return nullptr;
@@ -176,7 +176,7 @@ private:
         }
     }
 
-    double row_scale(std::int64_t row) const {
+    [[nodiscard]] double row_scale(std::int64_t row) const {
         if (shape_.finish != Finish::row) {
             return static_cast<double>(operands_.a_factor[row]);
         }

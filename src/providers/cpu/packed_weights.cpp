@@ -90,7 +90,7 @@ void write_scales(const PackJob& job, std::int64_t expert, std::int64_t panel, s
 void pack_panel(const PackJob& job, std::int64_t expert, std::int64_t panel) {
     const Shape& shape = job.shape;
     const std::int64_t width = shape.kernels->panel_columns;
-    Gathered gathered;
+    Gathered gathered{};
     for (std::int64_t block = 0; block < shape.k_blocks; ++block) {
         std::uint8_t* scales = job.packed + job.layout.panels_at +
                                (expert * shape.panels + panel) * job.layout.panel_bytes +

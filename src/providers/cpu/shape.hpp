@@ -13,20 +13,20 @@ namespace moegemm::cpu {
 /// A spec, the kernels that run it, and the sizes that both give.
 struct Shape {
     GemmSpec spec;
-    const KernelFamily* kernels;
-    Element a;
-    Element w;
-    GroupScale scale;  ///< of W; of A too where the variant scales A
-    WeightFormat format;
-    Combine combine;
-    Finish finish;
-    Dst dst;
-    std::int64_t k_blocks;     ///< ⌈K / k_block⌉
-    std::int64_t panels;       ///< ⌈N / panel_columns⌉
-    std::int64_t a_row_bytes;  ///< of K elements
-    std::int64_t w_row_bytes;
-    std::int64_t block_groups;  ///< scales along K of a K block; 0 where there are none
-    int group_shift;            ///< log2 of a group's elements
+    const KernelFamily* kernels = nullptr;
+    Element a{};
+    Element w{};
+    GroupScale scale{};  ///< of W; of A too where the variant scales A
+    WeightFormat format{};
+    Combine combine{};
+    Finish finish{};
+    Dst dst{};
+    std::int64_t k_blocks = 0;     ///< ⌈K / k_block⌉
+    std::int64_t panels = 0;       ///< ⌈N / panel_columns⌉
+    std::int64_t a_row_bytes = 0;  ///< of K elements
+    std::int64_t w_row_bytes = 0;
+    std::int64_t block_groups = 0;  ///< scales along K of a K block; 0 where there are none
+    int group_shift = 0;            ///< log2 of a group's elements
 
     /// \throws Error overflow ("experts_weight") where padding N to panels leaves 63 bits
     [[nodiscard]] static Shape from(const GemmSpec& spec, const KernelFamily& kernels);

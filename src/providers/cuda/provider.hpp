@@ -8,6 +8,7 @@
 
 namespace moegemm {
 
+/// PlanOptions::kernel may ask for a size of tiles: "few", "some" or "many" rows an expert.
 [[nodiscard]] std::shared_ptr<const Provider> make_cuda_provider();
 
 }  // namespace moegemm

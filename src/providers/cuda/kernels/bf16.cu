@@ -1,0 +1,8 @@
+#include "providers/cuda/kernels_of.cuh"
+#include "providers/cuda/recipes.cuh"
+
+namespace moegemm::cuda {
+
+template Kernels kernels_of<recipes::Bf16>();
+
+}  // namespace moegemm::cuda

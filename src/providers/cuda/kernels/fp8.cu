@@ -1,0 +1,9 @@
+#include "providers/cuda/kernels_of.cuh"
+#include "providers/cuda/recipes.cuh"
+
+namespace moegemm::cuda {
+
+template Kernels kernels_of<recipes::Fp8>();
+template Kernels kernels_of<recipes::Fp8Either>();
+
+}  // namespace moegemm::cuda

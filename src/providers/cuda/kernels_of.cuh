@@ -1,0 +1,34 @@
+/// \file
+/// Makes a recipe's kernels: in the tile sizes that there are.
+#pragma once
+
+#include <type_traits>
+
+#include "providers/cuda/grouped_gemm.cuh"
+#include "providers/cuda/kernels.hpp"
+
+namespace moegemm::cuda {
+
+//                          weights × tokens, of a warp, blocks an SM
+using FewTokens = TileShape<64, 16, 16, 16, 4>;
+using SomeTokens = TileShape<128, 64, 64, 32, 2>;
+using ManyTokens = TileShape<256, 128, 64, 64, 1>;
+
+template <class R, class Tile>
+Kernel kernel_of() {
+    return {reinterpret_cast<const void*>(&grouped_gemm<R, Tile>),
+            Tile::threads,
+            Tile::weights,
+            Tile::tokens,
+            StagePlan<R, Tile>::bytes,
+            Tile::blocks_an_sm};
+}
+
+/// Where operands or sums are scaled, a larger tile gains little: what binds is the arithmetic around mma.sync.
+template <class R>
+Kernels kernels_of() {
+    using Many = std::conditional_t<R::scale_at == ScaleAt::nowhere, ManyTokens, SomeTokens>;
+    return {kernel_of<R, FewTokens>(), kernel_of<R, SomeTokens>(), kernel_of<R, Many>()};
+}
+
+}  // namespace moegemm::cuda

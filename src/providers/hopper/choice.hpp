@@ -1,0 +1,66 @@
+/// \file
+/// What to launch, from the sizes that a plan is built for. Row counts are not known then: any routing may come.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <limits>
+
+#include "providers/hopper/kernels/kernel.hpp"
+
+namespace moegemm::hopper {
+
+/// Rows of A that a copy engine's tile of it must start at: rows of 16 bytes.
+inline constexpr std::int64_t tma_bytes = 16;
+
+/// The tiling for `rows` rows over `experts` experts.
+///
+/// Up to some rows an expert, the weights' way from memory is all that counts. Tiles of `few_*` load and multiply only
+/// the rows that an expert has, and differ in what they cost where it has more: each tile reads all of K of 64 or 128
+/// rows of W again, out of the L2. From about 64 rows on, rows of A are worth a side of the tile as long as W's. Tiles
+/// of 128 rows fill the tensor cores; wider ones move fewer bytes between the L2 and the SMs.
+[[nodiscard]] constexpr Tiling choose_tiling(std::int64_t rows, std::int64_t experts) noexcept {
+    const std::int64_t mean = (rows + experts - 1) / experts;
+    if (mean <= 4) {
+        return Tiling::few_16;
+    }
+    if (mean <= 64) {
+        return Tiling::few_64;
+    }
+    if (mean <= 192) {
+        return Tiling::many_128;
+    }
+    return Tiling::many_wide;
+}
+
+/// The nearest tiling that the kind of elements has a kernel for.
+[[nodiscard]] constexpr Tiling nearest_tiling(Tiling wanted, const std::array<bool, tiling_count>& made) noexcept {
+    const int index = static_cast<int>(wanted);
+    for (int distance = 0; distance < tiling_count; ++distance) {
+        for (const int candidate : {index - distance, index + distance}) {
+            if (candidate >= 0 && candidate < tiling_count && made[static_cast<std::size_t>(candidate)]) {
+                return static_cast<Tiling>(candidate);
+            }
+        }
+    }
+    return wanted;
+}
+
+/// Whether all the numbers that a kernel counts with fit in 31 bits: tiles, even where m_indptr gives every expert all
+/// rows, bytes of a row, rows and columns.
+[[nodiscard]] constexpr bool counts_fit(std::int64_t rows, std::int64_t experts, std::int64_t columns,
+                                        std::int64_t row_bytes, int tile_rows, int tile_columns) noexcept {
+    constexpr std::int64_t most = std::numeric_limits<std::int32_t>::max();
+    if (rows > most - 1024 || columns > most - 1024 || row_bytes > most - 1024 || experts > most - 1024) {
+        return false;
+    }
+    const std::int64_t row_tiles = (rows + tile_rows - 1) / tile_rows;
+    const std::int64_t column_tiles = (columns + tile_columns - 1) / tile_columns;
+    // The walk looks at 32 experts at once, and goes one grid beyond the last tile.
+    return row_tiles <= (most - 65536) / (experts + 31) / column_tiles;
+}
+
+/// Whether weights are marked to leave the L2 first: where an expert's rows fit in a tile or two, they are read once.
+[[nodiscard]] constexpr bool weights_leave_first(Tiling tiling) noexcept { return tiling != Tiling::many_wide; }
+
+}  // namespace moegemm::hopper

@@ -1,0 +1,48 @@
+/// \file
+/// What a launch of a grouped GEMM gets from the host.
+#pragma once
+
+#include <cuda.h>
+
+#include <cstdint>
+
+namespace moegemm::hopper {
+
+/// Element of y.
+enum class Dst : std::int32_t { bf16, f16, f32 };
+
+/// Numbers and addresses of one call. Of the scales, those are null that the variant does not have.
+struct Call {
+    const std::int32_t* m_indptr;  ///< (E + 1)
+    int experts;
+    int rows;     ///< R, of A and y
+    int columns;  ///< N
+    int depth;    ///< bytes of a row of A and W
+    void* y;      ///< (R, N)
+    Dst dst;
+    bool y_map;              ///< whether Maps::y describes y: elements of 2 bytes, rows of a multiple of 16
+    bool paired;             ///< whether two neighbouring elements of y, from an even column on, may be written as one
+    bool weights_first_out;  ///< whether weights are the first to leave the L2
+
+    const float* alpha;          ///< (1)
+    const float* token_scale;    ///< (R)
+    const float* channel_scale;  ///< (E, N)
+
+    // fp8_block: factors of row i (of columns n) and of block kb of 128 along K, in either layout.
+    const float* a_block_scale;
+    const float* w_block_scale;
+    std::int64_t a_scale_row;  ///< strides in elements
+    std::int64_t a_scale_block;
+    std::int64_t w_scale_expert;
+    std::int64_t w_scale_column;  ///< of the next 128 columns
+    std::int64_t w_scale_block;
+};
+
+/// Tensor maps: A (R, K), W (E, N, K), y (R, N).
+struct Maps {
+    CUtensorMap a;
+    CUtensorMap w;
+    CUtensorMap y;
+};
+
+}  // namespace moegemm::hopper

@@ -1,0 +1,224 @@
+/// \file
+/// Grouped GEMM where experts have few rows: the weights stream from memory, and all else must keep out of their way.
+///
+/// The operands are swapped: weights take the product's 64 rows, tokens its columns, which go in steps of 8. A tile is
+/// 64 rows of W a consumer warpgroup × up to `tokens` rows of A × all of K; what is loaded and multiplied of A follows
+/// the rows that the tile has, so that an expert of one row costs what it must.
+///
+///   stage (256 bytes of K, 2 chunks)            y tile
+///   ┌──────────────┬──────────────┐             columns (rows of W) →
+///   │ W 64·c rows  │ W            │            ┌───────────┬───────────┐ rows of A
+///   │ × 128 B      │              │   × n      │ consumer 0│ consumer 1│ (8, 16, 32 or 64)
+///   ├──────────────┼──────────────┤            └───────────┴───────────┘
+///   │ A ≤ tokens   │ A            │
+///   └──────────────┴──────────────┘
+///
+/// One warp loads, in the ring all of whose stages are on their way at once; weights are read once and marked to leave
+/// the L2 first, which spares the write-back of what lies there.
+#pragma once
+
+#include "providers/hopper/kernels/block_scales.cuh"
+#include "providers/hopper/kernels/call.hpp"
+#include "providers/hopper/kernels/element.hpp"
+#include "providers/hopper/kernels/epilogue.cuh"
+#include "providers/hopper/kernels/fragment.hpp"
+#include "providers/hopper/kernels/ring.cuh"
+#include "providers/hopper/kernels/smem_plan.hpp"
+#include "providers/hopper/kernels/tile_walk.hpp"
+#include "providers/hopper/ptx/mbarrier.cuh"
+#include "providers/hopper/ptx/tma.cuh"
+#include "providers/hopper/ptx/wgmma.cuh"
+
+namespace moegemm::hopper {
+
+struct FewRowsShape {
+    int consumers;  ///< warpgroups, 64 rows of W each
+    int tokens;     ///< rows of A in a tile at most: 16, 32, 64 or 128
+    int stages;     ///< of the ring
+    int ctas;       ///< on an SM
+
+    static constexpr int chunks = 2;
+    [[nodiscard]] constexpr int threads() const { return consumers * warpgroup + 32; }
+    /// Rows of A that one copy brings.
+    [[nodiscard]] constexpr int box() const { return tokens <= 16 ? 8 : 16; }
+    [[nodiscard]] constexpr TileShape tile() const { return {tokens, consumers * wgmma_rows, 0, 1}; }
+    [[nodiscard]] constexpr StageScales scales() const { return {tokens, 1, chunks}; }
+    [[nodiscard]] constexpr SmemPlan smem(bool block_scaled) const {
+        return {consumers * wgmma_rows, tokens, chunks, stages, 0, block_scaled ? scales().count() : 0};
+    }
+};
+
+/// A consumer warpgroup's part of one tile of at most `tokens` rows, from the ring to y.
+template <class E, FewRowsShape shape, int tokens>
+__device__ __forceinline__ void few_rows_tile(const Call& call, const Tile& tile, std::uint8_t* shared,
+                                              std::uint64_t* full, std::uint64_t* empty, int steps,
+                                              RingPlace<shape.stages>& place, int consumer, int thread) {
+    constexpr SmemPlan plan = shape.smem(E::is_block_scaled);
+    using Product = ptx::Wgmma<typename E::w, typename E::a, tokens>;
+    const auto release = [&](int stage) {
+        if (thread % 32 == 0) {
+            ptx::mbarrier_arrive(empty + stage);
+        }
+    };
+    const auto multiply = [&](typename Product::Sum(&sums)[Product::registers], int chunk, bool accumulate) {
+        const std::uint8_t* const stage = shared + place.stage * plan.stage_bytes();
+        const std::uint64_t left =
+            ptx::swizzled_128_descriptor(stage + chunk * plan.w_chunk_bytes() + consumer * wgmma_rows * row_bytes);
+        const std::uint64_t right =
+            ptx::swizzled_128_descriptor(stage + plan.a_offset() + chunk * plan.a_chunk_bytes());
+#pragma unroll
+        for (int piece = 0; piece < 4; ++piece) {  // 32 bytes of K each
+            Product::issue(sums, left + piece * 2, right + piece * 2, accumulate || piece > 0);
+        }
+    };
+    const int column = tile.column + consumer * wgmma_rows;
+    const SwappedScales<E::factors, tokens> output_scales(call, tile, column, thread);
+    typename Product::Sum sums[Product::registers];
+
+    if constexpr (E::is_promoted) {
+        typename Product::Sum parts[FewRowsShape::chunks][Product::registers];
+#pragma unroll
+        for (int i = 0; i < Product::registers; ++i) {
+            sums[i] = 0.0F;
+        }
+        for (int step = 0; step < steps; ++step) {
+#pragma unroll
+            for (int i = 0; i < FewRowsShape::chunks * Product::registers; ++i) {
+                asm volatile("" : "+f"(parts[i / Product::registers][i % Product::registers])::"memory");
+            }
+            ptx::mbarrier_wait(full + place.stage, place.parity);
+            ptx::wgmma_fence();
+#pragma unroll
+            for (int chunk = 0; chunk < FewRowsShape::chunks; ++chunk) {
+                multiply(parts[chunk], chunk, false);
+            }
+            ptx::wgmma_commit();
+            const float* const scales =
+                reinterpret_cast<const float*>(shared + plan.scale_offset()) + place.stage * plan.scales;
+            ptx::wgmma_wait<0>();
+#pragma unroll
+            for (int chunk = 0; chunk < FewRowsShape::chunks; ++chunk) {
+                const float* const a_scale = scales + shape.scales().a(chunk, accumulator_column(thread, 0));
+                const float w_factor = E::is_block_scaled ? scales[shape.scales().w(chunk, 0)] : 0.0F;
+#pragma unroll
+                for (int i = 0; i < Product::registers; ++i) {
+                    if constexpr (E::is_block_scaled) {
+                        const float factor = a_scale[accumulator_column(0, i)] * w_factor;
+                        sums[i] = fmaf(parts[chunk][i], factor, sums[i]);
+                    } else {
+                        sums[i] += parts[chunk][i];
+                    }
+                }
+            }
+            __syncwarp();
+            release(place.stage);
+            place.advance();
+        }
+    } else {
+        int before = 0;
+        for (int step = 0; step < steps; ++step) {
+            ptx::mbarrier_wait(full + place.stage, place.parity);
+            ptx::wgmma_fence();
+#pragma unroll
+            for (int chunk = 0; chunk < FewRowsShape::chunks; ++chunk) {
+                multiply(sums, chunk, step > 0 || chunk > 0);
+            }
+            ptx::wgmma_commit();
+            if (step > 0) {
+                ptx::wgmma_wait<1>();
+                release(before);
+            }
+            before = place.stage;
+            place.advance();
+        }
+        ptx::wgmma_wait<0>();
+        release(before);
+    }
+    store_columns<E::factors, tokens>(call, output_scales, sums, tile, column, thread);
+}
+
+/// \tparam Shape holds the FewRowsShape: nvcc makes no kernels of templates over structures
+template <class E, class Shape>
+__global__ void __launch_bounds__(Shape::value.threads(), Shape::value.ctas)
+    few_rows(const __grid_constant__ Maps maps, const __grid_constant__ Call call) {
+    constexpr FewRowsShape shape = Shape::value;
+    constexpr SmemPlan plan = shape.smem(E::is_block_scaled);
+    static_assert(plan.is_valid(shape.ctas), "the CTAs' stages fit in an SM's shared memory");
+    extern __shared__ std::uint8_t dynamic_shared[];
+    std::uint8_t* const shared = aligned_shared(dynamic_shared, swizzle_bytes);
+    auto* const full = reinterpret_cast<std::uint64_t*>(shared + plan.barrier_offset());
+    std::uint64_t* const empty = full + shape.stages;
+    if (threadIdx.x == 0) {
+        for (int stage = 0; stage < shape.stages; ++stage) {
+            ptx::mbarrier_init(full + stage, E::is_block_scaled ? 1 + 32 : 1);
+            ptx::mbarrier_init(empty + stage, shape.consumers * (warpgroup / 32));
+        }
+        ptx::fence_mbarrier_init();
+    }
+    __syncthreads();
+
+    constexpr int stage_depth = FewRowsShape::chunks * row_bytes;
+    const int steps = ceil_div(call.depth, stage_depth);
+    TileWalk<shape.tile()> walk(call.m_indptr, call.experts, call.rows, call.columns);
+    Tile tile;
+    RingPlace<shape.stages> place;
+    const int role = static_cast<int>(threadIdx.x) / warpgroup;
+
+    if (role == shape.consumers) {
+        constexpr int element_bytes = 32 / ptx::Wgmma<typename E::w, typename E::a, 8>::k;
+        const auto policy = call.weights_first_out ? ptx::Evict::first : ptx::Evict::normal;
+        while (walk.next(tile)) {
+            const int boxes = ceil_div(tile.rows, shape.box());
+            const int box_bytes = shape.box() * row_bytes;
+            for (int step = 0; step < steps; ++step) {
+                std::uint64_t* const barrier = full + place.stage;
+                std::uint8_t* const stage = shared + place.stage * plan.stage_bytes();
+                ptx::mbarrier_wait(empty + place.stage, place.parity ^ 1);
+                if (threadIdx.x % 32 == 0) {
+                    ptx::mbarrier_arrive_expect(barrier,
+                                                FewRowsShape::chunks * (plan.w_chunk_bytes() + boxes * box_bytes));
+#pragma unroll
+                    for (int chunk = 0; chunk < FewRowsShape::chunks; ++chunk) {
+                        const int x = (step * stage_depth + chunk * row_bytes) / element_bytes;
+                        ptx::tma_load_3d(stage + chunk * plan.w_chunk_bytes(), &maps.w, barrier, x, tile.column,
+                                         tile.expert, policy);
+                        for (int box = 0; box < boxes; ++box) {
+                            ptx::tma_load_2d(stage + plan.a_offset() + chunk * plan.a_chunk_bytes() + box * box_bytes,
+                                             &maps.a, barrier, x, tile.row + box * shape.box(), ptx::Evict::last);
+                        }
+                    }
+                }
+                __syncwarp();
+                if constexpr (E::is_block_scaled) {
+                    copy_block_scales<shape.scales()>(
+                        call, tile, step * FewRowsShape::chunks,
+                        reinterpret_cast<float*>(shared + plan.scale_offset()) + place.stage * plan.scales, barrier);
+                }
+                place.advance();
+            }
+        }
+        return;
+    }
+    const int thread = static_cast<int>(threadIdx.x) % warpgroup;
+    while (walk.next(tile)) {
+        if (tile.rows <= 8) {
+            few_rows_tile<E, shape, 8>(call, tile, shared, full, empty, steps, place, role, thread);
+        } else if (tile.rows <= 16) {
+            few_rows_tile<E, shape, 16>(call, tile, shared, full, empty, steps, place, role, thread);
+        } else if (shape.tokens == 32 || tile.rows <= 32) {
+            if constexpr (shape.tokens >= 32) {
+                few_rows_tile<E, shape, 32>(call, tile, shared, full, empty, steps, place, role, thread);
+            }
+        } else if (shape.tokens == 64 || tile.rows <= 64) {
+            if constexpr (shape.tokens >= 64) {
+                few_rows_tile<E, shape, 64>(call, tile, shared, full, empty, steps, place, role, thread);
+            }
+        } else {
+            if constexpr (shape.tokens >= 128) {
+                few_rows_tile<E, shape, 128>(call, tile, shared, full, empty, steps, place, role, thread);
+            }
+        }
+    }
+}
+
+}  // namespace moegemm::hopper

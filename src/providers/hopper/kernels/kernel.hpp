@@ -1,0 +1,47 @@
+/// \file
+/// The kernels that there are, and what a launch needs to know of each.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include <moegemm/problem.hpp>
+
+namespace moegemm::hopper {
+
+/// Ways to cut y into tiles, from the fewest rows an expert to the most.
+enum class Tiling : std::uint8_t {
+    few_16,    ///< up to 16 rows of A × 64 rows of W, two CTAs an SM
+    few_64,    ///< up to 64 rows of A × 128 rows of W
+    many_128,  ///< 128 × 128
+    many_wide  ///< 128 × 256; 192 for fp8, which needs two sets of accumulators
+};
+inline constexpr int tiling_count = 4;
+
+/// One kernel.
+struct Kernel {
+    std::string_view name;
+    const void* function = nullptr;  ///< null: not made for these elements
+    int threads = 0;
+    int shared_bytes = 0;
+    int cluster = 1;
+    int ctas = 1;          ///< on an SM
+    int tile_rows = 0;     ///< of A
+    int tile_columns = 0;  ///< of y
+    int a_box = 0;         ///< rows that one copy brings
+    int w_box = 0;
+    bool mapped = false;  ///< writes only y that a tensor map can describe
+};
+using KernelSet = std::array<Kernel, tiling_count>;
+
+/// The kernels of one kind of elements, by Tiling.
+[[nodiscard]] const KernelSet& bf16_kernels();
+[[nodiscard]] const KernelSet& int8_kernels();
+/// \param a, w e4m3 or e5m2; fp8 and fp8_token
+[[nodiscard]] const KernelSet& fp8_kernels(DType a, DType w);
+/// fp8_block
+[[nodiscard]] const KernelSet& fp8_block_kernels(DType a, DType w);
+
+}  // namespace moegemm::hopper

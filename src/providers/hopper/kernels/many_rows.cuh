@@ -1,0 +1,291 @@
+/// \file
+/// Grouped GEMM where experts have many rows: tiles of 128 rows of A by `columns` rows of W, all of K.
+///
+/// A CTA an SM runs through its tiles (tile_walk.hpp) with three warpgroups: one thread of the first keeps the copy
+/// engine loading a ring of stages, the other two multiply 64 rows each.
+///
+///   stage (128 bytes of K)                y tile
+///   ┌────────────────┬─────────┐          columns →
+///   │ W columns × 128│ A 128   │        ┌──────────────┐ rows 0–63: warpgroup 1
+///   │ rows × 128 B   │ × 128 B │  × n   ├──────────────┤ rows 64–127: warpgroup 2
+///   └────────────────┴─────────┘        └──────────────┘
+///
+/// bf16 and int8 add up in the accumulators of the tensor cores. Sums of fp8 are taken over after each stage, 128 of K,
+/// and added up in float32, scaled where the variant has block scales: while one warpgroup adds, the tensor cores work
+/// for the other. The accumulators of a finished tile leave while the tensor cores do the first stage of the next.
+///
+/// In a cluster of two, the CTAs' tiles share either weights or rows of A (tile_walk.hpp): each loads half of what they
+/// share, for both.
+#pragma once
+
+#include "providers/hopper/kernels/block_scales.cuh"
+#include "providers/hopper/kernels/call.hpp"
+#include "providers/hopper/kernels/element.hpp"
+#include "providers/hopper/kernels/epilogue.cuh"
+#include "providers/hopper/kernels/fragment.hpp"
+#include "providers/hopper/kernels/ring.cuh"
+#include "providers/hopper/kernels/smem_plan.hpp"
+#include "providers/hopper/kernels/tile_walk.hpp"
+#include "providers/hopper/ptx/mbarrier.cuh"
+#include "providers/hopper/ptx/tma.cuh"
+#include "providers/hopper/ptx/warpgroup.cuh"
+#include "providers/hopper/ptx/wgmma.cuh"
+
+namespace moegemm::hopper {
+
+struct ManyRowsShape {
+    int columns;    ///< of a tile
+    int stages;     ///< of the ring
+    int y_buffers;  ///< of each consumer warpgroup
+    int group;      ///< TileShape::group
+    int cluster;    ///< CTAs in a cluster
+    bool mapped;    ///< whether y must be what the copy engine takes: Call::y_map
+
+    static constexpr int rows = 128;
+    static constexpr int consumers = 2;  // warpgroups
+    static constexpr int threads = (consumers + 1) * warpgroup;
+    [[nodiscard]] constexpr TileShape tile() const { return {rows, columns, group, cluster}; }
+    [[nodiscard]] constexpr StageScales scales() const { return {rows, columns > 128 ? 2 : 1, 1}; }
+    [[nodiscard]] constexpr SmemPlan smem(bool block_scaled) const {
+        return {columns, rows, 1, stages, consumers * y_buffers, block_scaled ? scales().count() : 0};
+    }
+};
+
+/// One thread's factors of a stage's sums: its two rows of A times the weights' blocks of 128 columns. A tile of 192
+/// columns starts at a block or in the middle of one, and touches two.
+template <class E, int columns>
+class BlockFactors {
+public:
+    static_assert(!E::is_block_scaled || columns == 128 || columns == 192, "a tile touches two blocks at most");
+
+    __device__ __forceinline__ void load(const StageScales& stage, const float* scales, int row, int column) {
+        if constexpr (E::is_block_scaled) {
+            a_[0] = scales[stage.a(0, row)];
+            a_[1] = scales[stage.a(0, row + 8)];
+            w_[0] = scales[stage.w(0, 0)];
+            if constexpr (columns > 128) {
+                w_[2] = scales[stage.w(0, 1)];
+                w_[1] = column % 128 == 0 ? w_[0] : w_[2];
+            } else {
+                w_[1] = w_[0];
+            }
+        }
+    }
+    /// The factor of register `index`.
+    [[nodiscard]] __device__ __forceinline__ float of(int index) const { return a_[index / 2 % 2] * w_[index / 32]; }
+
+private:
+    float a_[2];
+    float w_[columns / 64];
+};
+
+/// \tparam Shape holds the ManyRowsShape: nvcc makes no kernels of templates over structures
+template <class E, class Shape>
+__global__ void __launch_bounds__(ManyRowsShape::threads, 1)
+    many_rows(const __grid_constant__ Maps maps, const __grid_constant__ Call call) {
+    constexpr ManyRowsShape shape = Shape::value;
+    constexpr SmemPlan plan = shape.smem(E::is_block_scaled);
+    constexpr int cluster = shape.cluster;
+    static_assert(plan.is_valid(1), "stages and buffers fit in an SM's shared memory");
+    extern __shared__ std::uint8_t dynamic_shared[];
+    std::uint8_t* const shared = aligned_shared(dynamic_shared, swizzle_bytes);
+    auto* const full = reinterpret_cast<std::uint64_t*>(shared + plan.barrier_offset());
+    std::uint64_t* const empty = full + shape.stages;
+
+    const int role = static_cast<int>(threadIdx.x) / warpgroup;
+    if (threadIdx.x == 0) {
+        for (int stage = 0; stage < shape.stages; ++stage) {
+            ptx::mbarrier_init(full + stage, E::is_block_scaled ? 1 + 32 : 1);
+            ptx::mbarrier_init(empty + stage, cluster * ManyRowsShape::consumers * (warpgroup / 32));
+        }
+        ptx::fence_mbarrier_init();
+    }
+    if constexpr (cluster > 1) {
+        ptx::cluster_sync();
+    } else {
+        __syncthreads();
+    }
+
+    const int steps = ceil_div(call.depth, row_bytes);
+    TileWalk<shape.tile()> walk(call.m_indptr, call.experts, call.rows, call.columns);
+    Tile tile;
+    RingPlace<shape.stages> place;
+    const int thread = static_cast<int>(threadIdx.x) % warpgroup;
+
+    if (role == 0) {
+        ptx::setmaxnreg_dec<40>();
+        if (threadIdx.x < 32) {
+            constexpr int a_box = ManyRowsShape::rows / cluster;
+            constexpr int w_box = shape.columns / cluster;
+            constexpr std::uint16_t everyone = (1 << cluster) - 1;
+            constexpr int element_bytes = 32 / ptx::Wgmma<typename E::a, typename E::w, 8>::k;
+            const auto policy = call.weights_first_out ? ptx::Evict::first : ptx::Evict::normal;
+            const int rank = cluster > 1 ? static_cast<int>(ptx::cluster_rank()) : 0;
+            while (walk.next(tile)) {
+                for (int step = 0; step < steps; ++step) {
+                    ptx::mbarrier_wait(empty + place.stage, place.parity ^ 1);
+                    std::uint64_t* const barrier = full + place.stage;
+                    if (threadIdx.x == 0) {
+                        std::uint8_t* const w = shared + place.stage * plan.stage_bytes();
+                        std::uint8_t* const a = w + plan.a_offset();
+                        const int x = step * row_bytes / element_bytes;
+                        ptx::mbarrier_arrive_expect(barrier, plan.stage_bytes());
+                        if (cluster == 1 || tile.sharing == Sharing::weights) {
+#pragma unroll
+                            for (int part = 0; part < cluster; ++part) {
+                                ptx::tma_load_2d(a + part * a_box * row_bytes, &maps.a, barrier, x,
+                                                 tile.row + part * a_box, ptx::Evict::normal);
+                            }
+                        } else {
+                            ptx::tma_load_2d_multicast(a + rank * a_box * row_bytes, &maps.a, barrier, x,
+                                                       tile.row + rank * a_box, everyone, ptx::Evict::normal);
+                        }
+                        if (cluster == 1 || tile.sharing == Sharing::rows) {
+#pragma unroll
+                            for (int part = 0; part < cluster; ++part) {
+                                ptx::tma_load_3d(w + part * w_box * row_bytes, &maps.w, barrier, x,
+                                                 tile.column + part * w_box, tile.expert, policy);
+                            }
+                        } else {
+                            ptx::tma_load_3d_multicast(w + rank * w_box * row_bytes, &maps.w, barrier, x,
+                                                       tile.column + rank * w_box, tile.expert, everyone, policy);
+                        }
+                    }
+                    __syncwarp();
+                    if constexpr (E::is_block_scaled) {
+                        copy_block_scales<shape.scales()>(
+                            call, tile, step,
+                            reinterpret_cast<float*>(shared + plan.scale_offset()) + place.stage * plan.scales,
+                            barrier);
+                    }
+                    place.advance();
+                }
+            }
+        }
+    } else {
+        ptx::setmaxnreg_inc<232>();
+        using Product = ptx::Wgmma<typename E::a, typename E::w, shape.columns>;
+        const int consumer = role - 1;
+        const int first_row = consumer * wgmma_rows;
+        std::uint8_t* const buffers = shared + plan.y_offset() + consumer * shape.y_buffers * SmemPlan::y_buffer_bytes;
+        int next_buffer = 0;
+        const auto release = [&](int stage) {
+            if constexpr (cluster > 1) {
+                if (thread % 32 < cluster) {
+                    ptx::mbarrier_arrive_remote(empty + stage, static_cast<std::uint32_t>(thread % 32));
+                }
+            } else {
+                if (thread % 32 == 0) {
+                    ptx::mbarrier_arrive(empty + stage);
+                }
+            }
+        };
+        // A full stage's four products, in flight when this returns.
+        const auto multiply = [&](typename Product::Sum(&sums)[Product::registers], bool accumulate) {
+            const std::uint8_t* const w = shared + place.stage * plan.stage_bytes();
+            const std::uint64_t left = ptx::swizzled_128_descriptor(w + plan.a_offset() + first_row * row_bytes);
+            const std::uint64_t right = ptx::swizzled_128_descriptor(w);
+            ptx::wgmma_fence();
+#pragma unroll
+            for (int piece = 0; piece < 4; ++piece) {  // 32 bytes of K each
+                Product::issue(sums, left + piece * 2, right + piece * 2, accumulate || piece > 0);
+            }
+            ptx::wgmma_commit();
+        };
+        const auto store = [&](const Tile& finished, const typename Product::Sum(&sums)[Product::registers]) {
+            store_rows<E::factors, shape.columns, shape.y_buffers, shape.mapped>(
+                call, &maps.y, sums, finished.expert, finished.row + first_row, finished.rows - first_row,
+                finished.column, buffers, next_buffer, thread, 1 + consumer);
+        };
+
+        typename Product::Sum sums[Product::registers];
+        if constexpr (E::is_promoted) {
+            // The warpgroups take turns at the tensor cores. Left alone they would share them, end together, and both
+            // add while the tensor cores wait.
+            constexpr int turn = 3;  // barriers 3 and 4
+            if (consumer == 1) {
+                ptx::named_barrier_arrive(turn, 2 * warpgroup);
+            }
+            typename Product::Sum part[Product::registers];
+            Tile finished;
+            bool any = false;
+            const auto begin_stage = [&] {
+#pragma unroll
+                for (int i = 0; i < Product::registers; ++i) {
+                    asm volatile("" : "+f"(part[i])::"memory");  // no value to carry over: no move to make
+                }
+                ptx::mbarrier_wait(full + place.stage, place.parity);
+                ptx::named_barrier(turn + consumer, 2 * warpgroup);
+                multiply(part, false);
+                ptx::named_barrier_arrive(turn + 1 - consumer, 2 * warpgroup);
+            };
+            const auto end_stage = [&] {
+                BlockFactors<E, shape.columns> factors;
+                factors.load(shape.scales(),
+                             reinterpret_cast<const float*>(shared + plan.scale_offset()) + place.stage * plan.scales,
+                             first_row + accumulator_row(thread, 0), tile.column);
+                ptx::wgmma_wait<0>();
+                __syncwarp();
+                release(place.stage);
+                place.advance();
+#pragma unroll
+                for (int i = 0; i < Product::registers; ++i) {
+                    sums[i] = E::is_block_scaled ? fmaf(part[i], factors.of(i), sums[i]) : sums[i] + part[i];
+                }
+            };
+            while (walk.next(tile)) {
+                begin_stage();
+                if (any) {
+                    store(finished, sums);
+                }
+                const OutputScales<E::factors> next_scales(call, tile.expert);
+                for (int at = tile.column + thread; at < tile.column + shape.columns; at += warpgroup) {
+                    next_scales.prefetch_channel(at, at < call.columns);
+                }
+#pragma unroll
+                for (int i = 0; i < Product::registers; ++i) {
+                    sums[i] = 0.0F;
+                }
+                end_stage();
+#pragma unroll 1
+                for (int step = 1; step < steps; ++step) {
+                    begin_stage();
+                    end_stage();
+                }
+                finished = tile;
+                any = true;
+            }
+            if (consumer == 0) {
+                ptx::named_barrier(turn, 2 * warpgroup);  // the other's last arrival
+            }
+            if (any) {
+                store(finished, sums);
+            }
+        } else {
+            while (walk.next(tile)) {
+                int before = 0;
+                for (int step = 0; step < steps; ++step) {
+                    ptx::mbarrier_wait(full + place.stage, place.parity);
+                    multiply(sums, step > 0);
+                    if (step > 0) {
+                        ptx::wgmma_wait<1>();
+                        release(before);
+                    }
+                    before = place.stage;
+                    place.advance();
+                }
+                ptx::wgmma_wait<0>();
+                release(before);
+                store(tile, sums);
+            }
+        }
+        if (thread == 0) {
+            ptx::bulk_wait_all();
+        }
+    }
+    if constexpr (cluster > 1) {
+        ptx::cluster_sync();  // the other CTA may still arrive at this one's barriers
+    }
+}
+
+}  // namespace moegemm::hopper

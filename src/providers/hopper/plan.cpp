@@ -1,0 +1,161 @@
+#include "providers/hopper/plan.hpp"
+
+#include <cuda_runtime_api.h>
+
+#include <array>
+#include <cstdint>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include <moegemm/error.hpp>
+
+#include "cuda/error.hpp"
+#include "providers/hopper/choice.hpp"
+#include "providers/hopper/kernels/call.hpp"
+#include "providers/hopper/kernels/smem_plan.hpp"
+#include "providers/hopper/tensor_map.hpp"
+
+namespace moegemm::hopper {
+namespace {
+
+/// Null where no kernel is made for the variant.
+const KernelSet* kernels_of(const GemmSpec& spec) {
+    switch (spec.variant) {
+        case Variant::bf16:
+            return &bf16_kernels();
+        case Variant::int8:
+            return &int8_kernels();
+        case Variant::fp8:
+        case Variant::fp8_token:
+            return &fp8_kernels(spec.a, spec.w);
+        case Variant::fp8_block:
+            return &fp8_block_kernels(spec.a, spec.w);
+        default:
+            return nullptr;
+    }
+}
+
+bool is_aligned(const void* address, std::uintptr_t bytes) {
+    return reinterpret_cast<std::uintptr_t>(address) % bytes == 0;
+}
+
+Dst dst_of(DType dtype) { return dtype == DType::bf16 ? Dst::bf16 : dtype == DType::f16 ? Dst::f16 : Dst::f32; }
+
+/// Whether the copy engine can write y, given a base that is aligned.
+bool has_y_map(const GemmSpec& spec) {
+    const std::int64_t element = info(spec.dst).bytes;
+    return element == 2 && spec.n * element % tma_bytes == 0;
+}
+
+/// Numbers and addresses of a call, everything but what depends on the kernel.
+Call call_of(const GemmSpec& spec, const Operands& operands) {
+    Call call{};
+    const std::int64_t rows = operands.a.shape()[0];
+    call.m_indptr = operands.m_indptr.as<const std::int32_t>();
+    call.experts = static_cast<int>(spec.experts);
+    call.rows = static_cast<int>(rows);
+    call.columns = static_cast<int>(spec.n);
+    call.depth = static_cast<int>(spec.k * info(spec.a).bytes);
+    call.y = operands.y.data();
+    call.dst = dst_of(spec.dst);
+    const std::int64_t element = info(spec.dst).bytes;
+    call.paired = spec.n % 2 == 0 && is_aligned(call.y, static_cast<std::uintptr_t>(2 * element));
+    call.alpha = operands.alpha.as<const float>();
+    const auto* a_scale = operands.a_scale.as<const float>();
+    const auto* w_scale = operands.w_scale.as<const float>();
+    if (spec.row().scaling == Scaling::token_channel) {
+        call.token_scale = a_scale;
+        call.channel_scale = w_scale;
+    } else if (spec.row().scaling == Scaling::block) {
+        const std::int64_t depth_blocks = spec.scale_columns();
+        const std::int64_t column_blocks = (spec.n + 127) / 128;
+        const bool mn_major = spec.scale_layout == ScaleLayout::mn_major;
+        call.a_block_scale = a_scale;
+        call.w_block_scale = w_scale;
+        call.a_scale_row = mn_major ? 1 : depth_blocks;
+        call.a_scale_block = mn_major ? rows : 1;
+        call.w_scale_expert = depth_blocks * column_blocks;
+        call.w_scale_column = mn_major ? 1 : depth_blocks;
+        call.w_scale_block = mn_major ? column_blocks : 1;
+    }
+    call.y_map = has_y_map(spec) && is_aligned(call.y, tma_bytes) && is_aligned(call.channel_scale, sizeof(float) * 2);
+    return call;
+}
+
+}  // namespace
+
+Chosen choose_kernel(const GemmSpec& spec, std::optional<Tiling> tiling) {
+    const KernelSet* const set = kernels_of(spec);
+    if (set == nullptr) {
+        return {nullptr, {}, fmt::format("no kernel for {}", spec.row().name)};
+    }
+    const std::int64_t bytes = spec.k * info(spec.a).bytes;
+    if (bytes % tma_bytes != 0) {
+        return {nullptr, {}, fmt::format("rows of {} bytes: the copy engine takes multiples of {}", bytes, tma_bytes)};
+    }
+    std::array<bool, tiling_count> made{};
+    const bool mapped = has_y_map(spec);
+    for (std::size_t i = 0; i < made.size(); ++i) {
+        made[i] = (*set)[i].function != nullptr && (mapped || !(*set)[i].mapped);
+    }
+    const Tiling chosen = nearest_tiling(tiling.value_or(choose_tiling(spec.max_rows, spec.experts)), made);
+    const Kernel& kernel = (*set)[static_cast<std::size_t>(chosen)];
+    if (!counts_fit(spec.max_rows, spec.experts, spec.n, bytes, kernel.tile_rows, kernel.tile_columns)) {
+        return {nullptr, {}, "sizes beyond what its kernels count with"};
+    }
+    return {&kernel, chosen, {}};
+}
+
+HopperPlan::HopperPlan(const GemmSpec& spec, DLDevice device, const Kernel& kernel, Tiling tiling,
+                       std::unique_ptr<Plan> general)
+    : Plan(spec, device), kernel_(kernel), tiling_(tiling), general_(std::move(general)), processors_(0) {
+    require_tensor_maps();
+    const cuda::UseDevice use(device.device_id);
+    cuda::check(cudaDeviceGetAttribute(&processors_, cudaDevAttrMultiProcessorCount, device.device_id),
+                "cudaDeviceGetAttribute of the SMs");
+    cuda::check(
+        cudaFuncSetAttribute(kernel_.function, cudaFuncAttributeMaxDynamicSharedMemorySize, kernel_.shared_bytes),
+        "cudaFuncSetAttribute of shared memory");
+}
+
+std::vector<std::string> HopperPlan::kernels() const {
+    return {fmt::format("hopper/{}/{}", spec().row().name, kernel_.name)};
+}
+
+void HopperPlan::do_run(const Operands& operands, void* stream) {
+    const std::int64_t rows = operands.a.shape()[0];
+    if (rows == 0) {
+        return;
+    }
+    const GemmSpec& s = spec();
+    Call call = call_of(s, operands);
+    if (!is_aligned(operands.a.data(), tma_bytes) || !is_aligned(operands.w.data(), tma_bytes) ||
+        (kernel_.mapped && !call.y_map)) {
+        general_->run(operands, stream);
+        return;
+    }
+    call.weights_first_out = weights_leave_first(tiling_);
+    Maps maps{};
+    maps.a = matrix_map(operands.a.data(), s.a, rows, s.k, kernel_.a_box);
+    maps.w = matrices_map(operands.w.data(), s.w, s.experts, s.n, s.k, kernel_.w_box);
+    if (call.y_map) {
+        maps.y = matrix_map(operands.y.data(), s.dst, rows, s.n, wgmma_rows);
+    }
+
+    const cuda::UseDevice use(device().device_id);
+    cudaLaunchAttribute cluster{};
+    cluster.id = cudaLaunchAttributeClusterDimension;
+    cluster.val.clusterDim = {static_cast<unsigned>(kernel_.cluster), 1, 1};
+    cudaLaunchConfig_t config{};
+    config.gridDim = dim3(static_cast<unsigned>(processors_ * kernel_.ctas / kernel_.cluster * kernel_.cluster));
+    config.blockDim = dim3(static_cast<unsigned>(kernel_.threads));
+    config.dynamicSmemBytes = static_cast<std::size_t>(kernel_.shared_bytes);
+    config.stream = static_cast<cudaStream_t>(stream);
+    config.attrs = &cluster;
+    config.numAttrs = kernel_.cluster > 1 ? 1 : 0;
+    std::array<void*, 2> arguments{&maps, &call};
+    cuda::check(cudaLaunchKernelExC(&config, kernel_.function, arguments.data()), kernel_.name.data());
+}
+
+}  // namespace moegemm::hopper

@@ -1,0 +1,43 @@
+/// \file
+/// A call of the `hopper` provider made ready.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <moegemm/provider.hpp>
+
+#include "providers/hopper/kernels/kernel.hpp"
+
+namespace moegemm::hopper {
+
+/// The kernel that takes calls of `spec`; nothing where none does, with the reason.
+/// \param tiling asked for by name, or nothing: choice.hpp's
+struct Chosen {
+    const Kernel* kernel = nullptr;
+    Tiling tiling = Tiling::few_16;
+    std::string reason;  ///< why there is no kernel
+};
+[[nodiscard]] Chosen choose_kernel(const GemmSpec& spec, std::optional<Tiling> tiling);
+
+class HopperPlan final : public Plan {
+public:
+    /// \param general takes calls whose tensors are not aligned for the copy engine
+    HopperPlan(const GemmSpec& spec, DLDevice device, const Kernel& kernel, Tiling tiling,
+               std::unique_ptr<Plan> general);
+
+    [[nodiscard]] std::size_t workspace_bytes() const override { return general_->workspace_bytes(); }
+    [[nodiscard]] std::vector<std::string> kernels() const override;
+
+private:
+    void do_run(const Operands& operands, void* stream) override;
+
+    Kernel kernel_;
+    Tiling tiling_;
+    std::unique_ptr<Plan> general_;
+    int processors_;
+};
+
+}  // namespace moegemm::hopper

@@ -1,0 +1,50 @@
+/// \file
+/// Instructions of whole warps, warpgroups and clusters other than products.
+#pragma once
+
+#include <cstdint>
+
+#include "providers/hopper/ptx/mbarrier.cuh"
+
+namespace moegemm::hopper::ptx {
+
+/// Gives registers of the warpgroup back, or takes them: `count` a thread from now on.
+template <int count>
+__device__ __forceinline__ void setmaxnreg_dec() {
+    asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(count));
+}
+template <int count>
+__device__ __forceinline__ void setmaxnreg_inc() {
+    asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(count));
+}
+
+/// A barrier of `threads` threads; number 0 is __syncthreads'.
+__device__ __forceinline__ void named_barrier(int number, int threads) {
+    asm volatile("bar.sync %0, %1;" ::"r"(number), "r"(threads) : "memory");
+}
+
+/// Arrives at such a barrier without waiting.
+__device__ __forceinline__ void named_barrier_arrive(int number, int threads) {
+    asm volatile("bar.arrive %0, %1;" ::"r"(number), "r"(threads) : "memory");
+}
+
+__device__ __forceinline__ std::uint32_t cluster_rank() {
+    std::uint32_t rank;
+    asm volatile("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
+    return rank;
+}
+
+__device__ __forceinline__ void cluster_sync() {
+    asm volatile("barrier.cluster.arrive.aligned;\nbarrier.cluster.wait.aligned;" ::: "memory");
+}
+
+/// Four 8×8 matrices of 16-bit elements from a warp's accumulator fragments; lane l gives the address of row l % 8 of
+/// matrix l / 8.
+__device__ __forceinline__ void stmatrix_x4(void* row, std::uint32_t a, std::uint32_t b, std::uint32_t c,
+                                            std::uint32_t d) {
+    asm volatile("stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(shared_address(row)), "r"(a),
+                 "r"(b), "r"(c), "r"(d)
+                 : "memory");
+}
+
+}  // namespace moegemm::hopper::ptx

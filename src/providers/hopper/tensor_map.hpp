@@ -1,0 +1,25 @@
+/// \file
+/// Descriptions of matrices for the copy engine.
+#pragma once
+
+#include <cuda.h>
+
+#include <cstdint>
+
+#include <moegemm/dtype.hpp>
+
+namespace moegemm::hopper {
+
+/// Where the driver's encoder lies; asked for once.
+/// \throws Error internal where the driver has none
+void require_tensor_maps();
+
+/// (rows, columns) elements, contiguous, in boxes of `box_rows` rows × 128 bytes, swizzled over 128 bytes.
+/// \throws Error internal where the driver refuses
+[[nodiscard]] CUtensorMap matrix_map(const void* base, DType dtype, std::int64_t rows, std::int64_t columns,
+                                     int box_rows);
+/// (matrices, rows, columns) likewise; a box lies within one matrix, zeros come from beyond its edges.
+[[nodiscard]] CUtensorMap matrices_map(const void* base, DType dtype, std::int64_t matrices, std::int64_t rows,
+                                       std::int64_t columns, int box_rows);
+
+}  // namespace moegemm::hopper

@@ -1,0 +1,44 @@
+// What is launched for which sizes.
+#include <array>
+#include <cstdint>
+
+#include <gtest/gtest.h>
+
+#include "providers/hopper/choice.hpp"
+
+namespace moegemm::hopper {
+namespace {
+
+TEST(HopperChoice, MoreRowsNeverTakeSmallerTiles) {
+    for (const std::int64_t experts : {1, 8, 16, 128, 384}) {
+        int before = 0;
+        for (std::int64_t rows = 1; rows <= 1 << 20; rows += 1 + rows / 7) {
+            const int tiling = static_cast<int>(choose_tiling(rows, experts));
+            EXPECT_GE(tiling, before);
+            before = tiling;
+        }
+        EXPECT_EQ(before, static_cast<int>(Tiling::many_wide));
+    }
+}
+
+TEST(HopperChoice, NoRowsAreFewRows) { EXPECT_EQ(choose_tiling(0, 16), Tiling::few_16); }
+
+TEST(HopperChoice, TheNearestKernelThatIsMade) {
+    const std::array<bool, tiling_count> two{false, true, true, false};
+    EXPECT_EQ(nearest_tiling(Tiling::few_16, two), Tiling::few_64);
+    EXPECT_EQ(nearest_tiling(Tiling::few_64, two), Tiling::few_64);
+    EXPECT_EQ(nearest_tiling(Tiling::many_128, two), Tiling::many_128);
+    EXPECT_EQ(nearest_tiling(Tiling::many_wide, two), Tiling::many_128);
+}
+
+TEST(HopperChoice, CountsOfEveryRoutingFit) {
+    EXPECT_TRUE(counts_fit(131072, 32, 7168, 2048, 128, 192));
+    EXPECT_TRUE(counts_fit(8192, 384, 14336, 28672, 64, 128));
+    EXPECT_TRUE(counts_fit(0, 1, 1, 16, 16, 64));
+    EXPECT_FALSE(counts_fit(std::int64_t{1} << 31, 1, 64, 16, 128, 128));
+    EXPECT_FALSE(counts_fit(1 << 20, 384, 1 << 20, 16, 16, 64));
+    EXPECT_FALSE(counts_fit(1, 1, 1, std::int64_t{1} << 31, 16, 64));
+}
+
+}  // namespace
+}  // namespace moegemm::hopper
