@@ -15,14 +15,12 @@ using moegemm::cuda::check;
 Gpu open_gpu(int ordinal) {
     const std::string device = fmt::format("cuda:{}", ordinal);
     int count = 0;
-    if (const cudaError_t status = cudaGetDeviceCount(&count); status != cudaSuccess) {
-        (void)cudaGetLastError();
+    if (const cudaError_t status = cudaGetDeviceCount(&count); status != cudaSuccess || count == 0) {
         throw Error(ErrorCode::unsupported, "device", device,
-                    fmt::format("cpu: no NVIDIA GPU can be used here ({})", cudaGetErrorString(status)));
+                    fmt::format("cpu ({})", moegemm::cuda::why_no_gpu(status)));
     }
     if (ordinal < 0 || ordinal >= count) {
-        throw Error(ErrorCode::unsupported, "device", device,
-                    count == 0 ? "cpu: there is no NVIDIA GPU" : fmt::format("cpu, cuda:0 … cuda:{}", count - 1));
+        throw Error(ErrorCode::unsupported, "device", device, fmt::format("cpu, or cuda:0 … cuda:{}", count - 1));
     }
     cudaDeviceProp properties{};
     check(cudaGetDeviceProperties(&properties, ordinal), "cudaGetDeviceProperties");

@@ -20,10 +20,7 @@ Gpus query() {
     int count = 0;
     const cudaError_t status = cudaGetDeviceCount(&count);
     if (status != cudaSuccess || count == 0) {
-        (void)cudaGetLastError();
-        return {
-            {},
-            fmt::format("no NVIDIA GPU: {}", cudaGetErrorString(status == cudaSuccess ? cudaErrorNoDevice : status))};
+        return {{}, why_no_gpu(status)};
     }
     Gpus found;
     for (int ordinal = 0; ordinal < count; ++ordinal) {

@@ -21,6 +21,20 @@ Support support_of(const cuda::Gpu& gpu) {
     return Support::yes();
 }
 
+/// Whether this machine has a GPU that can do: a plan names its own, any is enough here.
+Support machine_support() {
+    const cuda::Gpus& found = cuda::gpus();
+    if (found.gpus.empty()) {
+        return Support::no(found.reason);
+    }
+    for (const cuda::Gpu& gpu : found.gpus) {
+        if (support_of(gpu).supported) {
+            return Support::yes();
+        }
+    }
+    return support_of(found.gpus.front());
+}
+
 const cuda::KernelRow& find_kernels(const GemmSpec& spec) {
     const bool has_e5m2 = spec.a == DType::e5m2 || spec.w == DType::e5m2;
     for (const cuda::KernelRow& row : cuda::kernel_table()) {
@@ -39,23 +53,12 @@ public:
         info_.description = std::string("all variants on NVIDIA GPUs from compute capability 8.0, mma.sync");
         info_.device_type = kDLCUDA;
         info_.support.fill({true, Accumulation::fp32, ScaleRange::full});
+        info_.unavailable = machine_support().reason;
     }
 
     [[nodiscard]] const ProviderInfo& info() const override { return info_; }
 
-    [[nodiscard]] Support supports(const GemmSpec& /*spec*/) const override {
-        const cuda::Gpus& found = cuda::gpus();
-        if (found.gpus.empty()) {
-            return Support::no(found.reason);
-        }
-        // A plan names its GPU; any that can do is enough here.
-        for (const cuda::Gpu& gpu : found.gpus) {
-            if (support_of(gpu).supported) {
-                return Support::yes();
-            }
-        }
-        return support_of(found.gpus.front());
-    }
+    [[nodiscard]] Support supports(const GemmSpec& /*spec*/) const override { return machine_support(); }
 
     [[nodiscard]] std::unique_ptr<Plan> plan(const GemmSpec& spec, const PlanOptions& options) const override {
         const DLDevice device = options.device;

@@ -34,9 +34,8 @@ bool is_hopper(int device) {
 Support machine_support() {
     int count = 0;
     const cudaError_t status = cudaGetDeviceCount(&count);
-    if (status != cudaSuccess) {
-        (void)cudaGetLastError();
-        return Support::no(fmt::format("no NVIDIA GPU: {}", cudaGetErrorString(status)));
+    if (status != cudaSuccess || count == 0) {
+        return Support::no(cuda::why_no_gpu(status));
     }
     for (int device = 0; device < count; ++device) {
         if (is_hopper(device)) {
@@ -54,6 +53,7 @@ public:
         info_.version = std::string("1");
         info_.description = std::string("TMA and wgmma kernels for compute capability 9.0; the rest by cuda");
         info_.device_type = kDLCUDA;
+        info_.unavailable = machine_support().reason;
         for (const Variant variant : {Variant::bf16, Variant::int8}) {
             info_.support[static_cast<std::size_t>(variant)] = {true, Accumulation::fp32, ScaleRange::full};
         }
