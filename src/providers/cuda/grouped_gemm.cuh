@@ -211,6 +211,9 @@ public:
                 const std::uint8_t* const unit = row_ + first / 4 * stride_;
                 if (Count % 4 == 0 && in_words_) {
                     fetched.word[w] = first < columns_ ? __ldg(reinterpret_cast<const unsigned*>(unit)) : 0U;
+                } else if (Count == 2 && in_words_) {  // half of a word
+                    const auto* const half = reinterpret_cast<const unsigned short*>(unit + first % 4);
+                    fetched.word[w] = first < columns_ ? __ldg(half) : 0U;
                 } else {
 #pragma unroll
                     for (int i = 0; i < 4 && i < Count; ++i) {

@@ -24,10 +24,13 @@ Kernel kernel_of() {
             Tile::blocks_an_sm};
 }
 
-/// Where operands or sums are scaled, a larger tile gains little: what binds is the arithmetic around mma.sync.
+/// Whether registers suffice for the largest tile: not beside a group's sums, nor beside scales of 16 on both sides.
+template <class R>
+inline constexpr bool has_room = R::scale_at != ScaleAt::sums && !(R::tokens_scaled && R::group < step_depth);
+
 template <class R>
 Kernels kernels_of() {
-    using Many = std::conditional_t<R::scale_at == ScaleAt::nowhere, ManyTokens, SomeTokens>;
+    using Many = std::conditional_t<has_room<R>, ManyTokens, SomeTokens>;
     return {kernel_of<R, FewTokens>(), kernel_of<R, SomeTokens>(), kernel_of<R, Many>()};
 }
 

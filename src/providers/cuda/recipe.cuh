@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 
 #include <moegemm/formats/ue8m0.hpp>
 
@@ -195,6 +196,8 @@ struct Recipe {
     static constexpr int depth = TokenElement::bits == 16 ? 64 : 128;
     static_assert(WeightElement::bits <= TokenElement::bits, "the wider operand is the tokens'");
     static_assert(At != ScaleAt::operands || WeightElement::bits == 4, "other products would not be exact");
+    static_assert((Code == ScaleCode::ue4m3) == std::is_same_v<WeightElement, SmallE2m1Element>,
+                  "a staged ue4m3 scale makes up for a factor");
     static_assert(depth % (Group == 0 ? 1 : Group) == 0, "a stage begins where a group does");
     static_assert(At != ScaleAt::sums || Group % step_depth == 0, "sums end where a step does");
 };

@@ -8,20 +8,23 @@
 namespace moegemm::cuda {
 namespace recipes {
 
-// clang-format off: a table reads by columns
-//                              weights           tokens            math        scales enter        their code group
-using Bf16 = Recipe<Bf16Element, Bf16Element, Math::bf16>;
-using Int8 = Recipe<S8Element, S8Element, Math::s8>;
-using Fp8 = Recipe<E4m3Element, E4m3Element, Math::f16>;
-using Fp8Either = Recipe<EitherFp8Element, EitherFp8Element, Math::f16>;
-using Fp8Block = Recipe<E4m3Element, E4m3Element, Math::f16, ScaleAt::sums, ScaleCode::f32, 128>;
-using Fp8BlockEither = Recipe<EitherFp8Element, EitherFp8Element, Math::f16, ScaleAt::sums, ScaleCode::f32, 128>;
-using Mxfp8 = Recipe<EitherFp8Element, EitherFp8Element, Math::f16, ScaleAt::sums, ScaleCode::ue8m0, 32>;
-using Mxfp4 = Recipe<E2m1Element, EitherFp8Element, Math::f16, ScaleAt::sums, ScaleCode::ue8m0, 32>;
-using Mxfp4A4 = Recipe<E2m1Element, E2m1Element, Math::bf16, ScaleAt::operands, ScaleCode::ue8m0, 32>;
-using Mxfp4A16 = Recipe<E2m1Element, Bf16Element, Math::bf16, ScaleAt::operands, ScaleCode::ue8m0, 32>;
-using Nvfp4 = Recipe<E2m1Element, E2m1Element, Math::bf16, ScaleAt::operands, ScaleCode::ue4m3, 16>;
-using Nvfp4A16 = Recipe<E2m1Element, Bf16Element, Math::bf16, ScaleAt::operands, ScaleCode::ue4m3, 16>;
+// A table that reads by columns.
+// clang-format off
+//                              weights           tokens            math        scales enter        their code        group
+using Bf16           = Recipe<Bf16Element,      Bf16Element,      Math::bf16>;
+using Int8           = Recipe<S8Element,        S8Element,        Math::s8>;
+using Fp8            = Recipe<E4m3Element,      E4m3Element,      Math::f16>;
+using Fp8Either      = Recipe<EitherFp8Element, EitherFp8Element, Math::f16>;
+using Fp8Block       = Recipe<E4m3Element,      E4m3Element,      Math::f16,  ScaleAt::sums,     ScaleCode::f32,   128>;
+using Fp8BlockEither = Recipe<EitherFp8Element, EitherFp8Element, Math::f16,  ScaleAt::sums,     ScaleCode::f32,   128>;
+using Mxfp8          = Recipe<E4m3Element,      E4m3Element,      Math::f16,  ScaleAt::sums,     ScaleCode::ue8m0, 32>;
+using Mxfp8Either    = Recipe<EitherFp8Element, EitherFp8Element, Math::f16,  ScaleAt::sums,     ScaleCode::ue8m0, 32>;
+using Mxfp4          = Recipe<E2m1Element,      E4m3Element,      Math::f16,  ScaleAt::sums,     ScaleCode::ue8m0, 32>;
+using Mxfp4Either    = Recipe<E2m1Element,      EitherFp8Element, Math::f16,  ScaleAt::sums,     ScaleCode::ue8m0, 32>;
+using Mxfp4A4        = Recipe<E2m1Element,      E2m1Element,      Math::bf16, ScaleAt::operands, ScaleCode::ue8m0, 32>;
+using Mxfp4A16       = Recipe<E2m1Element,      Bf16Element,      Math::bf16, ScaleAt::operands, ScaleCode::ue8m0, 32>;
+using Nvfp4          = Recipe<SmallE2m1Element, SmallE2m1Element, Math::bf16, ScaleAt::operands, ScaleCode::ue4m3, 16>;
+using Nvfp4A16       = Recipe<SmallE2m1Element, Bf16Element,      Math::bf16, ScaleAt::operands, ScaleCode::ue4m3, 16>;
 // clang-format on
 
 }  // namespace recipes

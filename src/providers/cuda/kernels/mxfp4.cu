@@ -4,5 +4,6 @@
 namespace moegemm::cuda {
 
 template Kernels kernels_of<recipes::Mxfp4>();
+template Kernels kernels_of<recipes::Mxfp4Either>();
 
 }  // namespace moegemm::cuda

@@ -4,5 +4,6 @@
 namespace moegemm::cuda {
 
 template Kernels kernels_of<recipes::Mxfp8>();
+template Kernels kernels_of<recipes::Mxfp8Either>();
 
 }  // namespace moegemm::cuda
