@@ -60,7 +60,12 @@ inline constexpr std::int64_t tma_bytes = 16;
     return row_tiles <= (most - 65536) / (experts + 31) / column_tiles;
 }
 
-/// Whether weights are marked to leave the L2 first: where an expert's rows fit in a tile or two, they are read once.
-[[nodiscard]] constexpr bool weights_leave_first(Tiling tiling) noexcept { return tiling != Tiling::many_wide; }
+/// Whether weights are marked to leave the L2 first. Where each is read once, that spares what lies there from being
+/// written back while the call waits; where the weights are many times the L2, all of it is written back anyway, and the
+/// mark costs 5 %.
+[[nodiscard]] constexpr bool weights_leave_first(Tiling tiling, std::int64_t weight_bytes) noexcept {
+    constexpr std::int64_t many = std::int64_t{600} << 20;
+    return tiling != Tiling::many_wide && weight_bytes < many;
+}
 
 }  // namespace moegemm::hopper

@@ -135,7 +135,7 @@ void HopperPlan::do_run(const Operands& operands, void* stream) {
         general_->run(operands, stream);
         return;
     }
-    call.weights_first_out = weights_leave_first(tiling_);
+    call.weights_first_out = weights_leave_first(tiling_, s.experts * s.n * s.k * info(s.w).bytes);
     Maps maps{};
     maps.a = matrix_map(operands.a.data(), s.a, rows, s.k, kernel_.a_box);
     maps.w = matrices_map(operands.w.data(), s.w, s.experts, s.n, s.k, kernel_.w_box);

@@ -44,7 +44,7 @@ struct FewRowsShape {
     [[nodiscard]] constexpr TileShape tile() const { return {tokens, consumers * wgmma_rows, 0, 1}; }
     [[nodiscard]] constexpr StageScales scales() const { return {tokens, 1, chunks}; }
     [[nodiscard]] constexpr SmemPlan smem(bool block_scaled) const {
-        return {consumers * wgmma_rows, tokens, chunks, stages, 0, block_scaled ? scales().count() : 0};
+        return {consumers * wgmma_rows, tokens, chunks, stages, 0, block_scaled ? scales().count() : 0, 0};
     }
 };
 
@@ -144,8 +144,7 @@ __global__ void __launch_bounds__(Shape::value.threads(), Shape::value.ctas)
     constexpr FewRowsShape shape = Shape::value;
     constexpr SmemPlan plan = shape.smem(E::is_block_scaled);
     static_assert(plan.is_valid(shape.ctas), "the CTAs' stages fit in an SM's shared memory");
-    extern __shared__ std::uint8_t dynamic_shared[];
-    std::uint8_t* const shared = aligned_shared(dynamic_shared, swizzle_bytes);
+    extern __shared__ __align__(swizzle_bytes) std::uint8_t shared[];
     auto* const full = reinterpret_cast<std::uint64_t*>(shared + plan.barrier_offset());
     std::uint64_t* const empty = full + shape.stages;
     if (threadIdx.x == 0) {
@@ -168,6 +167,7 @@ __global__ void __launch_bounds__(Shape::value.threads(), Shape::value.ctas)
         constexpr int element_bytes = 32 / ptx::Wgmma<typename E::w, typename E::a, 8>::k;
         const auto policy = call.weights_first_out ? ptx::Evict::first : ptx::Evict::normal;
         while (walk.next(tile)) {
+            const BlockScaleCopy<shape.scales()> scale_copy(call, tile);
             const int boxes = ceil_div(tile.rows, shape.box());
             const int box_bytes = shape.box() * row_bytes;
             for (int step = 0; step < steps; ++step) {
@@ -190,8 +190,8 @@ __global__ void __launch_bounds__(Shape::value.threads(), Shape::value.ctas)
                 }
                 __syncwarp();
                 if constexpr (E::is_block_scaled) {
-                    copy_block_scales<shape.scales()>(
-                        call, tile, step * FewRowsShape::chunks,
+                    scale_copy.start(
+                        call, step * FewRowsShape::chunks,
                         reinterpret_cast<float*>(shared + plan.scale_offset()) + place.stage * plan.scales, barrier);
                 }
                 place.advance();

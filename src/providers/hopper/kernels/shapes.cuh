@@ -31,7 +31,7 @@ template <class E, class Shape>
     return {name,
             reinterpret_cast<const void*>(&many_rows<E, Shape>),
             ManyRowsShape::threads,
-            shape.smem(E::is_block_scaled).bytes(),
+            shape.smem(E::factors, E::is_block_scaled).bytes(),
             shape.cluster,
             1,
             shape.rows,
@@ -42,22 +42,22 @@ template <class E, class Shape>
 }
 
 struct Few16 {
-    static constexpr FewRowsShape value{1, 16, 5, 2};
+    static constexpr FewRowsShape value{1, 16, 8, 1};
 };
 struct Few64 {
-    static constexpr FewRowsShape value{2, 64, 4, 1};
+    static constexpr FewRowsShape value{1, 64, 6, 1};
 };
 struct Many128 {
-    static constexpr ManyRowsShape value{128, 6, 2, 16, 1, false};
+    static constexpr ManyRowsShape value{128, 128, 6, 2, 16, 1, false};
 };
 struct Many128BlockScaled {  // whose scales take the place of a stage
-    static constexpr ManyRowsShape value{128, 5, 2, 16, 1, false};
+    static constexpr ManyRowsShape value{128, 128, 5, 2, 16, 1, false};
 };
 struct Many256 {
-    static constexpr ManyRowsShape value{256, 4, 2, 16, 1, false};
+    static constexpr ManyRowsShape value{256, 256, 4, 2, 16, 1, false};
 };
 struct Many192 {
-    static constexpr ManyRowsShape value{192, 4, 3, 16, 1, true};
+    static constexpr ManyRowsShape value{192, 192, 4, 3, 16, 1, true};
 };
 
 template <class E>
@@ -66,7 +66,7 @@ using Many128Of = std::conditional_t<E::is_block_scaled, Many128BlockScaled, Man
 /// Every shape.
 template <class E>
 [[nodiscard]] KernelSet all_shapes() {
-    KernelSet set{few_rows_kernel<E, Few16>("few_rows_16x64"), few_rows_kernel<E, Few64>("few_rows_64x128"),
+    KernelSet set{few_rows_kernel<E, Few16>("few_rows_16x64"), few_rows_kernel<E, Few64>("few_rows_64x64"),
                   many_rows_kernel<E, Many128Of<E>>("many_rows_128x128"), Kernel{}};
     if constexpr (E::is_promoted) {
         set[3] = many_rows_kernel<E, Many192>("many_rows_128x192");
@@ -79,7 +79,7 @@ template <class E>
 /// One shape for few rows and one for many: for elements that are seldom met.
 template <class E>
 [[nodiscard]] KernelSet two_shapes() {
-    return {Kernel{}, few_rows_kernel<E, Few64>("few_rows_64x128"),
+    return {Kernel{}, few_rows_kernel<E, Few64>("few_rows_64x64"),
             many_rows_kernel<E, Many128Of<E>>("many_rows_128x128"), Kernel{}};
 }
 
