@@ -2,6 +2,8 @@
 /// fp8_block's scales on their way through the ring, beside the operands that they belong to.
 #pragma once
 
+#include <moegemm/hd.hpp>
+
 #include "providers/hopper/kernels/call.hpp"
 #include "providers/hopper/kernels/fragment.hpp"
 #include "providers/hopper/kernels/tile_walk.hpp"
@@ -9,14 +11,20 @@
 
 namespace moegemm::hopper {
 
-/// The scales of a stage: (chunks, rows) of A's rows, then (chunks, blocks) of W's blocks of 128 rows.
+/// The scales of a stage: (chunks, rows) of A's rows, then (chunks, blocks) of W's blocks of 128 rows. Paired, those of
+/// rows r and r + 8 lie together, as a thread needs them where rows of A are rows of the product.
 struct StageScales {
     int rows;    ///< of A
     int blocks;  ///< of 128 rows of W that a tile touches
     int chunks;  ///< blocks of 128 along K
+    bool paired;
 
-    [[nodiscard]] constexpr int a(int chunk, int row) const { return chunk * rows + row; }
-    [[nodiscard]] constexpr int w(int chunk, int block) const { return chunks * rows + chunk * blocks + block; }
+    [[nodiscard]] MOEGEMM_HD constexpr int a(int chunk, int row) const {
+        return chunk * rows + (paired ? row / 16 * 16 + row % 8 * 2 + row % 16 / 8 : row);
+    }
+    [[nodiscard]] MOEGEMM_HD constexpr int w(int chunk, int block) const {
+        return chunks * rows + chunk * blocks + block;
+    }
     [[nodiscard]] constexpr int count() const { return (chunks * (rows + blocks) + 1) / 2 * 2; }
 };
 
@@ -32,9 +40,8 @@ public:
           w_(call.w_block_scale + tile.expert * call.w_scale_expert +
              min(tile.column / 128 + lane_ % stage.blocks, (call.columns - 1) / 128) * call.w_scale_column) {}
 
-    /// Starts copying those of blocks `block` … of K to a stage. All lanes of a warp call; each arrives at `full` when its
-    /// copies have ended: 32 arrivals more than the operands'.
-    __device__ __forceinline__ void start(const Call& call, int block, float* target, std::uint64_t* full) const {
+    /// Starts copying those of blocks `block` … of K to a stage. All lanes of a warp call.
+    __device__ __forceinline__ void start(const Call& call, int block, float* target) const {
 #pragma unroll
         for (int chunk = 0; chunk < stage.chunks; ++chunk) {
             // A stage may reach past K: sums of 0 there, which a factor of 0 leaves at 0.
@@ -51,7 +58,6 @@ public:
                 }
             }
         }
-        ptx::cp_async_arrive(full);
     }
 
 private:

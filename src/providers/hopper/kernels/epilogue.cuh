@@ -15,8 +15,8 @@
 
 namespace moegemm::hopper {
 
-/// Scales of whole rows and columns of y. In the contract's order of rounding: (sum · row's) · column's, or alpha · sum,
-/// which takes the row's place.
+/// Scales of whole rows and columns of y. In the contract's order of rounding: (sum · row's) · column's, or alpha ·
+/// sum, which takes the row's place.
 template <Factors factors>
 class OutputScales {
 public:
@@ -108,8 +108,8 @@ struct TilePart {
     int column;
 };
 
-/// One warpgroup's way out of its accumulators, whose rows are rows of y: rounded, in chunks of 64 columns, to buffers in
-/// shared memory. From there 64 rows leave by the copy engine, which clips what lies past N; what it still reads is
+/// One warpgroup's way out of its accumulators, whose rows are rows of y: rounded, in chunks of 64 columns, to buffers
+/// in shared memory. From there 64 rows leave by the copy engine, which clips what lies past N; what it still reads is
 /// waited for when the buffer is needed again. An expert's last rows are copied by the threads, 16 bytes at a time: the
 /// rows after them are another's. y that no tensor map describes is written by each thread from its registers.
 template <Factors factors, int columns, int buffer_count>

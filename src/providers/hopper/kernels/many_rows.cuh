@@ -18,6 +18,8 @@
 /// share, for both.
 #pragma once
 
+#include <type_traits>
+
 #include "providers/hopper/kernels/block_scales.cuh"
 #include "providers/hopper/kernels/call.hpp"
 #include "providers/hopper/kernels/element.hpp"
@@ -40,13 +42,15 @@ struct ManyRowsShape {
     int y_buffers;  ///< of each consumer warpgroup
     int group;      ///< TileShape::group
     int cluster;    ///< CTAs in a cluster
+    int parts;      ///< sets of accumulators that fp8 sums are taken over from, in turn
+    bool turns;     ///< whether the warpgroups take turns at the tensor cores
     bool mapped;    ///< whether y must be what the copy engine takes: Call::y_map
 
     static constexpr int rows = 128;
     static constexpr int consumers = 2;  // warpgroups
     static constexpr int threads = (consumers + 1) * warpgroup;
     [[nodiscard]] constexpr TileShape tile() const { return {rows, columns, group, cluster}; }
-    [[nodiscard]] constexpr StageScales scales() const { return {rows, columns > 128 ? 2 : 1, 1}; }
+    [[nodiscard]] constexpr StageScales scales() const { return {rows, columns > 128 ? 2 : 1, 1, true}; }
     [[nodiscard]] constexpr int factors() const { return columns + wgmma_rows; }  ///< of a consumer
     [[nodiscard]] constexpr SmemPlan smem(Factors after, bool block_scaled) const {
         return {columns,
@@ -66,10 +70,16 @@ class BlockFactors {
 public:
     __device__ __forceinline__ void load(const StageScales& stage, const float* scales, int row, int column) {
         if constexpr (E::is_block_scaled) {
-            a_[0] = scales[stage.a(0, row)];
-            a_[1] = scales[stage.a(0, row + 8)];
-            const float first = scales[stage.w(0, 0)];
-            const float second = columns > 128 ? scales[stage.w(0, 1)] : first;
+            const float2 a = *reinterpret_cast<const float2*>(scales + stage.a(0, row));
+            a_[0] = a.x;
+            a_[1] = a.y;
+            float first = scales[stage.w(0, 0)];
+            float second = first;
+            if constexpr (columns > 128) {
+                const float2 w = *reinterpret_cast<const float2*>(scales + stage.w(0, 0));
+                first = w.x;
+                second = w.y;
+            }
 #pragma unroll
             for (int chunk = 0; chunk < columns / 64; ++chunk) {
                 const bool is_second = columns % 128 == 0 ? chunk >= 2 : (column % 128 + chunk * 64) >= 128;
@@ -97,10 +107,13 @@ __global__ void __launch_bounds__(ManyRowsShape::threads, 1)
     auto* const full = reinterpret_cast<std::uint64_t*>(shared + plan.barrier_offset());
     std::uint64_t* const empty = full + shape.stages;
 
+    // Of each thread; together what the launch gives, 168 each.
+    constexpr int producer_registers = E::is_block_scaled ? 56 : 40;
+    constexpr int consumer_registers = E::is_block_scaled ? 224 : 232;
     const int role = static_cast<int>(threadIdx.x) / warpgroup;
     if (threadIdx.x == 0) {
         for (int stage = 0; stage < shape.stages; ++stage) {
-            ptx::mbarrier_init(full + stage, E::is_block_scaled ? 1 + 32 : 1);
+            ptx::mbarrier_init(full + stage, E::is_block_scaled ? 2 : 1);
             ptx::mbarrier_init(empty + stage, cluster * ManyRowsShape::consumers * (warpgroup / 32));
         }
         ptx::fence_mbarrier_init();
@@ -118,7 +131,7 @@ __global__ void __launch_bounds__(ManyRowsShape::threads, 1)
     const int thread = static_cast<int>(threadIdx.x) % warpgroup;
 
     if (role == 0) {
-        ptx::setmaxnreg_dec<40>();
+        ptx::setmaxnreg_dec<producer_registers>();
         if (threadIdx.x < 32) {
             constexpr int a_box = ManyRowsShape::rows / cluster;
             constexpr int w_box = shape.columns / cluster;
@@ -160,20 +173,34 @@ __global__ void __launch_bounds__(ManyRowsShape::threads, 1)
                     place.advance();
                 }
             }
-        } else if (E::is_block_scaled && threadIdx.x < 64) {
+        } else if (E::is_block_scaled) {
+            // The other three warps take the stages' scales in turn, so that each may wait for its copies and arrive
+            // once: arrivals of every lane are as many accesses to shared memory, and those are what the products wait
+            // for.
+            constexpr int warps = 3;
+            const int first = static_cast<int>(threadIdx.x) / 32 - 1;
+            int stages_before = 0;
             while (walk.next(tile)) {
                 const BlockScaleCopy<shape.scales()> scale_copy(call, tile);
                 for (int step = 0; step < steps; ++step) {
-                    ptx::mbarrier_wait(empty + place.stage, place.parity ^ 1);
-                    scale_copy.start(call, step,
-                                     reinterpret_cast<float*>(shared + plan.scale_offset()) + place.stage * plan.scales,
-                                     full + place.stage);
+                    if ((stages_before + step) % warps == first) {
+                        ptx::mbarrier_wait(empty + place.stage, place.parity ^ 1);
+                        scale_copy.start(
+                            call, step,
+                            reinterpret_cast<float*>(shared + plan.scale_offset()) + place.stage * plan.scales);
+                        ptx::cp_async_wait();
+                        __syncwarp();
+                        if (threadIdx.x % 32 == 0) {
+                            ptx::mbarrier_arrive(full + place.stage);
+                        }
+                    }
                     place.advance();
                 }
+                stages_before = (stages_before + steps) % warps;
             }
         }
     } else {
-        ptx::setmaxnreg_inc<232>();
+        ptx::setmaxnreg_inc<consumer_registers>();
         using Product = ptx::Wgmma<typename E::a, typename E::w, shape.piece>;
         using Sum = typename Product::Sum;
         static_assert(E::is_promoted || shape.piece == shape.columns, "only sums that are taken over come in pieces");
@@ -211,14 +238,15 @@ __global__ void __launch_bounds__(ManyRowsShape::threads, 1)
 
         Sum sums[shape.columns / 2];
         if constexpr (E::is_promoted) {
-            // The warpgroups take turns at the tensor cores. Left alone they would share them, end together, and both
-            // add while the tensor cores wait.
+            // With turns, one warpgroup's products end before the other's begin: left alone they may share the tensor
+            // cores, end together, and both add while the tensor cores wait.
             constexpr int turn = 3;  // barriers 3 and 4
-            if (consumer == 1) {
+            constexpr bool turns = shape.turns;
+            if (turns && consumer == 1) {
                 ptx::named_barrier_arrive(turn, 2 * warpgroup);
             }
-            Sum part[Product::registers];
-            const auto begin = [&](int piece) {
+            RingPlace<shape.stages> behind;  // the stage whose products are to end next
+            const auto begin = [&](Sum(&part)[Product::registers], int piece) {
 #pragma unroll
                 for (int i = 0; i < Product::registers; ++i) {
                     asm volatile("" : "+f"(part[i])::"memory");  // no value to carry over: no move to make
@@ -226,23 +254,31 @@ __global__ void __launch_bounds__(ManyRowsShape::threads, 1)
                 if (piece == 0) {
                     ptx::mbarrier_wait(full + place.stage, place.parity);
                 }
-                ptx::named_barrier(turn + consumer, 2 * warpgroup);
+                if constexpr (turns) {
+                    ptx::named_barrier(turn + consumer, 2 * warpgroup);
+                }
                 multiply(part, piece, false);
-                ptx::named_barrier_arrive(turn + 1 - consumer, 2 * warpgroup);
+                if constexpr (turns) {
+                    ptx::named_barrier_arrive(turn + 1 - consumer, 2 * warpgroup);
+                }
+                if ((piece + 1) * shape.piece == shape.columns) {
+                    place.advance();
+                }
             };
             BlockFactors<E, shape.columns> factors;
-            const auto end = [&](int piece) {
+            const auto end = [&]<int pending>(std::integral_constant<int, pending>, Sum(&part)[Product::registers],
+                                              int piece) {
                 if (piece == 0) {
                     factors.load(
                         shape.scales(),
-                        reinterpret_cast<const float*>(shared + plan.scale_offset()) + place.stage * plan.scales,
+                        reinterpret_cast<const float*>(shared + plan.scale_offset()) + behind.stage * plan.scales,
                         first_row + accumulator_row(thread, 0), tile.column);
                 }
-                ptx::wgmma_wait<0>();
+                ptx::wgmma_wait<pending>();
                 if ((piece + 1) * shape.piece == shape.columns) {
                     __syncwarp();
-                    release(place.stage);
-                    place.advance();
+                    release(behind.stage);
+                    behind.advance();
                 }
 #pragma unroll
                 for (int i = 0; i < Product::registers; ++i) {
@@ -250,35 +286,75 @@ __global__ void __launch_bounds__(ManyRowsShape::threads, 1)
                     sums[at] = E::is_block_scaled ? fmaf(part[i], factors.of(at), sums[at]) : sums[at] + part[i];
                 }
             };
+            constexpr std::integral_constant<int, 0> none;
+            constexpr std::integral_constant<int, 1> one;
+            constexpr int pieces = shape.columns / shape.piece;
+            Sum part[Product::registers];
             TilePart finished{};
-            while (walk.next(tile)) {
-                begin(0);
-                output.template store<shape.mapped>(call, &maps.y, sums, finished, thread);
+            const auto leave = [&] { output.template store<shape.mapped>(call, &maps.y, sums, finished, thread); };
+            const auto enter = [&] {
                 finished = part_of(tile);
                 output.fetch_factors(call, finished, thread);
 #pragma unroll
                 for (int i = 0; i < shape.columns / 2; ++i) {
                     sums[i] = 0.0F;
                 }
-                end(0);
-#pragma unroll
-                for (int piece = 1; piece < shape.columns / shape.piece; ++piece) {
-                    begin(piece);
-                    end(piece);
-                }
+            };
+            if constexpr (shape.parts == 2) {
+                static_assert(pieces == 1 && !shape.turns);
+                Sum other[Product::registers];
+                // Products for one part while the other is added. Every fourth stage both end: no two sets of
+                // accumulators may be in flight from one turn of a loop to the next, or ptxas orders all products.
+                const auto stages = [&](int count) {
+                    if (count >= 4) {
+                        begin(other, 0);
+                        end(one, part, 0);
+                        begin(part, 0);
+                        end(one, other, 0);
+                        begin(other, 0);
+                        end(one, part, 0);
+                        end(none, other, 0);
+                        return 4;
+                    }
+                    end(none, part, 0);
+                    return 1;
+                };
+                while (walk.next(tile)) {
+                    begin(part, 0);
+                    leave();
+                    enter();
+                    int step = stages(steps);
 #pragma unroll 1
-                for (int step = 1; step < steps; ++step) {
+                    while (step < steps) {
+                        begin(part, 0);
+                        step += stages(steps - step);
+                    }
+                }
+            } else {
+                while (walk.next(tile)) {
+                    begin(part, 0);
+                    leave();
+                    enter();
+                    end(none, part, 0);
 #pragma unroll
-                    for (int piece = 0; piece < shape.columns / shape.piece; ++piece) {
-                        begin(piece);
-                        end(piece);
+                    for (int piece = 1; piece < pieces; ++piece) {
+                        begin(part, piece);
+                        end(none, part, piece);
+                    }
+#pragma unroll 1
+                    for (int step = 1; step < steps; ++step) {
+#pragma unroll
+                        for (int piece = 0; piece < pieces; ++piece) {
+                            begin(part, piece);
+                            end(none, part, piece);
+                        }
                     }
                 }
             }
-            if (consumer == 0) {
+            if (turns && consumer == 0) {
                 ptx::named_barrier(turn, 2 * warpgroup);  // the other's last arrival
             }
-            output.template store<shape.mapped>(call, &maps.y, sums, finished, thread);
+            leave();
         } else {
             while (walk.next(tile)) {
                 output.fetch_factors(call, part_of(tile), thread);

@@ -16,8 +16,8 @@ inline constexpr int reserved_bytes_per_cta = 1024;
 /// Swizzled tiles start at a multiple of the pattern's length.
 inline constexpr int swizzle_bytes = 1024;
 
-/// A ring of stages, each some rows of W and of A of 128 bytes per chunk along K, then buffers for y, scales of each stage,
-/// scales of tiles that are to be stored, and two barriers a stage.
+/// A ring of stages, each some rows of W and of A of 128 bytes per chunk along K, then buffers for y, scales of each
+/// stage, scales of tiles that are to be stored, and two barriers a stage.
 ///
 ///   | stage 0: W chunk 0 … W chunk n, A chunk 0 … A chunk n | stage 1 | … | y buffers | scales | factors | full … |
 ///   empty … |
@@ -42,8 +42,8 @@ struct SmemPlan {
     [[nodiscard]] constexpr int bytes() const { return barrier_offset() + 2 * stages * 8; }
 
     [[nodiscard]] constexpr bool is_valid(int ctas_per_sm) const {
-        return w_chunk_bytes() % swizzle_bytes == 0 && a_chunk_bytes() % swizzle_bytes == 0 && scales % 2 == 0 && factors % 2 == 0 &&
-               bytes() <= shared_bytes_per_cta &&
+        return w_chunk_bytes() % swizzle_bytes == 0 && a_chunk_bytes() % swizzle_bytes == 0 && scales % 2 == 0 &&
+               factors % 2 == 0 && bytes() <= shared_bytes_per_cta &&
                ctas_per_sm * (bytes() + reserved_bytes_per_cta) <= shared_bytes_per_sm;
     }
 };
