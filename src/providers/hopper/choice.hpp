@@ -13,24 +13,21 @@ namespace moegemm::hopper {
 /// Rows of A that a copy engine's tile of it must start at: rows of 16 bytes.
 inline constexpr std::int64_t tma_bytes = 16;
 
-/// The tiling for `rows` rows over `experts` experts.
+/// The tiling for `rows` rows over `experts` experts, on a GPU of `processors` SMs.
 ///
 /// Up to some rows an expert, the weights' way from memory is all that counts. Tiles of `few_*` load and multiply only
-/// the rows that an expert has, and differ in what they cost where it has more: each tile reads all of K of 64 or 128
-/// rows of W again, out of the L2. From about 64 rows on, rows of A are worth a side of the tile as long as W's. Tiles
-/// of 128 rows fill the tensor cores; wider ones move fewer bytes between the L2 and the SMs.
-[[nodiscard]] constexpr Tiling choose_tiling(std::int64_t rows, std::int64_t experts) noexcept {
+/// the rows that an expert has; those of 128 columns read rows of A half as often and serve more rows, those of 64 give
+/// every SM something to do where there are few tiles in all. From about 64 rows on, rows of A are worth a side of the
+/// tile as long as W's. Tiles of 128 rows fill the tensor cores; wider ones move fewer bytes between the L2 and the
+/// SMs.
+[[nodiscard]] constexpr Tiling choose_tiling(std::int64_t rows, std::int64_t experts, std::int64_t columns,
+                                             int processors) noexcept {
     const std::int64_t mean = (rows + experts - 1) / experts;
-    if (mean <= 4) {
-        return Tiling::few_16;
-    }
     if (mean <= 64) {
-        return Tiling::few_64;
+        const std::int64_t used = rows < experts ? rows : experts;
+        return mean <= 1 && used * ((columns + 127) / 128) < processors ? Tiling::few_16 : Tiling::few_64;
     }
-    if (mean <= 192) {
-        return Tiling::many_128;
-    }
-    return Tiling::many_wide;
+    return mean <= 192 ? Tiling::many_128 : Tiling::many_wide;
 }
 
 /// The nearest tiling that the kind of elements has a kernel for.
@@ -60,7 +57,12 @@ inline constexpr std::int64_t tma_bytes = 16;
     return row_tiles <= (most - 65536) / (experts + 31) / column_tiles;
 }
 
-/// Whether weights are marked to leave the L2 first: where an expert's rows fit in a tile or two, they are read once.
-[[nodiscard]] constexpr bool weights_leave_first(Tiling tiling) noexcept { return tiling != Tiling::many_wide; }
+/// Whether weights are marked to leave the L2 first. Where each is read once, that spares what lies there from being
+/// written back while the call waits; where the weights are many times the L2, all of it is written back anyway, and
+/// the mark costs 5 %.
+[[nodiscard]] constexpr bool weights_leave_first(Tiling tiling, std::int64_t weight_bytes) noexcept {
+    constexpr std::int64_t many = std::int64_t{400} << 20;
+    return tiling != Tiling::many_wide && weight_bytes < many;
+}
 
 }  // namespace moegemm::hopper

@@ -85,7 +85,7 @@ Call call_of(const GemmSpec& spec, const Operands& operands) {
 
 }  // namespace
 
-Chosen choose_kernel(const GemmSpec& spec, std::optional<Tiling> tiling) {
+Chosen choose_kernel(const GemmSpec& spec, std::optional<Tiling> tiling, int processors) {
     const KernelSet* const set = kernels_of(spec);
     if (set == nullptr) {
         return {nullptr, {}, fmt::format("no kernel for {}", spec.row().name)};
@@ -99,7 +99,8 @@ Chosen choose_kernel(const GemmSpec& spec, std::optional<Tiling> tiling) {
     for (std::size_t i = 0; i < made.size(); ++i) {
         made[i] = (*set)[i].function != nullptr && (mapped || !(*set)[i].mapped);
     }
-    const Tiling chosen = nearest_tiling(tiling.value_or(choose_tiling(spec.max_rows, spec.experts)), made);
+    const Tiling chosen =
+        nearest_tiling(tiling.value_or(choose_tiling(spec.max_rows, spec.experts, spec.n, processors)), made);
     const Kernel& kernel = (*set)[static_cast<std::size_t>(chosen)];
     if (!counts_fit(spec.max_rows, spec.experts, spec.n, bytes, kernel.tile_rows, kernel.tile_columns)) {
         return {nullptr, {}, "sizes beyond what its kernels count with"};
@@ -107,13 +108,11 @@ Chosen choose_kernel(const GemmSpec& spec, std::optional<Tiling> tiling) {
     return {&kernel, chosen, {}};
 }
 
-HopperPlan::HopperPlan(const GemmSpec& spec, DLDevice device, const Kernel& kernel, Tiling tiling,
+HopperPlan::HopperPlan(const GemmSpec& spec, DLDevice device, const Kernel& kernel, Tiling tiling, int processors,
                        std::unique_ptr<Plan> general)
-    : Plan(spec, device), kernel_(kernel), tiling_(tiling), general_(std::move(general)), processors_(0) {
+    : Plan(spec, device), kernel_(kernel), tiling_(tiling), general_(std::move(general)), processors_(processors) {
     require_tensor_maps();
     const cuda::UseDevice use(device.device_id);
-    cuda::check(cudaDeviceGetAttribute(&processors_, cudaDevAttrMultiProcessorCount, device.device_id),
-                "cudaDeviceGetAttribute of the SMs");
     cuda::check(
         cudaFuncSetAttribute(kernel_.function, cudaFuncAttributeMaxDynamicSharedMemorySize, kernel_.shared_bytes),
         "cudaFuncSetAttribute of shared memory");
@@ -135,7 +134,7 @@ void HopperPlan::do_run(const Operands& operands, void* stream) {
         general_->run(operands, stream);
         return;
     }
-    call.weights_first_out = weights_leave_first(tiling_);
+    call.weights_first_out = weights_leave_first(tiling_, s.experts * s.n * s.k * info(s.w).bytes);
     Maps maps{};
     maps.a = matrix_map(operands.a.data(), s.a, rows, s.k, kernel_.a_box);
     maps.w = matrices_map(operands.w.data(), s.w, s.experts, s.n, s.k, kernel_.w_box);

@@ -20,12 +20,13 @@ struct Chosen {
     Tiling tiling = Tiling::few_16;
     std::string reason;  ///< why there is no kernel
 };
-[[nodiscard]] Chosen choose_kernel(const GemmSpec& spec, std::optional<Tiling> tiling);
+[[nodiscard]] Chosen choose_kernel(const GemmSpec& spec, std::optional<Tiling> tiling, int processors);
 
 class HopperPlan final : public Plan {
 public:
     /// \param general takes calls whose tensors are not aligned for the copy engine
-    HopperPlan(const GemmSpec& spec, DLDevice device, const Kernel& kernel, Tiling tiling,
+    /// \param processors SMs of the device
+    HopperPlan(const GemmSpec& spec, DLDevice device, const Kernel& kernel, Tiling tiling, int processors,
                std::unique_ptr<Plan> general);
 
     [[nodiscard]] std::size_t workspace_bytes() const override { return general_->workspace_bytes(); }

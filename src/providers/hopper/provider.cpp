@@ -85,11 +85,14 @@ public:
         PlanOptions general_options = options;
         general_options.kernel.clear();
         std::unique_ptr<Plan> general = general_->plan(spec, general_options);
-        const hopper::Chosen chosen = hopper::choose_kernel(spec, tiling);
+        int processors = 0;
+        cuda::check(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, options.device.device_id),
+                    "cudaDeviceGetAttribute of the SMs");
+        const hopper::Chosen chosen = hopper::choose_kernel(spec, tiling, processors);
         if (chosen.kernel == nullptr) {
             return general;
         }
-        return std::make_unique<hopper::HopperPlan>(spec, options.device, *chosen.kernel, chosen.tiling,
+        return std::make_unique<hopper::HopperPlan>(spec, options.device, *chosen.kernel, chosen.tiling, processors,
                                                     std::move(general));
     }
 

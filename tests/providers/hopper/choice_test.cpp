@@ -11,17 +11,29 @@ namespace {
 
 TEST(HopperChoice, MoreRowsNeverTakeSmallerTiles) {
     for (const std::int64_t experts : {1, 8, 16, 128, 384}) {
-        int before = 0;
-        for (std::int64_t rows = 1; rows <= 1 << 20; rows += 1 + rows / 7) {
-            const int tiling = static_cast<int>(choose_tiling(rows, experts));
-            EXPECT_GE(tiling, before);
-            before = tiling;
+        for (const std::int64_t columns : {1, 768, 4096, 14336}) {
+            int before = 0;
+            for (std::int64_t rows = 0; rows <= 1 << 20; rows += 1 + rows / 7) {
+                const int tiling = static_cast<int>(choose_tiling(rows, experts, columns, 132));
+                EXPECT_GE(tiling, before);
+                before = tiling;
+            }
+            EXPECT_EQ(before, static_cast<int>(Tiling::many_wide));
         }
-        EXPECT_EQ(before, static_cast<int>(Tiling::many_wide));
     }
 }
 
-TEST(HopperChoice, NoRowsAreFewRows) { EXPECT_EQ(choose_tiling(0, 16), Tiling::few_16); }
+TEST(HopperChoice, FewTilesAreSmall) {
+    EXPECT_EQ(choose_tiling(0, 16, 2048, 132), Tiling::few_16);
+    EXPECT_EQ(choose_tiling(8, 128, 768, 132), Tiling::few_16);  // 48 tiles of 128 columns
+    EXPECT_EQ(choose_tiling(16, 16, 2048, 132), Tiling::few_64);
+}
+
+TEST(HopperChoice, LargeWeightsStayInOrder) {
+    EXPECT_TRUE(weights_leave_first(Tiling::few_64, std::int64_t{268435456}));
+    EXPECT_FALSE(weights_leave_first(Tiling::few_64, std::int64_t{469762048}));
+    EXPECT_FALSE(weights_leave_first(Tiling::many_wide, 1024));
+}
 
 TEST(HopperChoice, TheNearestKernelThatIsMade) {
     const std::array<bool, tiling_count> two{false, true, true, false};

@@ -83,14 +83,15 @@ TEST(HopperSwizzle, StmatrixPutsAccumulatorsInTheirPlace) {
 }
 
 TEST(HopperSmemPlan, PartsFollowEachOther) {
-    constexpr SmemPlan plan{256, 128, 1, 4, 4, 0};
+    constexpr SmemPlan plan{256, 128, 1, 4, 4, 0, 640};
     static_assert(plan.stage_bytes() == (256 + 128) * 128);
     static_assert(plan.y_offset() == 4 * plan.stage_bytes());
     static_assert(plan.scale_offset() == plan.y_offset() + 4 * 64 * 128);
-    static_assert(plan.barrier_offset() == plan.scale_offset());
-    static_assert(plan.used_bytes() == plan.barrier_offset() + 64);
+    static_assert(plan.factor_offset() == plan.scale_offset());
+    static_assert(plan.barrier_offset() == plan.factor_offset() + 640 * 4);
+    static_assert(plan.bytes() == plan.barrier_offset() + 64);
     static_assert(plan.is_valid(1) && !plan.is_valid(2));
-    constexpr SmemPlan scaled{64, 16, 2, 5, 0, 34};
+    constexpr SmemPlan scaled{64, 16, 2, 5, 0, 34, 0};
     static_assert(scaled.a_offset() == 2 * 64 * 128);
     static_assert(scaled.barrier_offset() == scaled.scale_offset() + 5 * 34 * 4);
     static_assert(scaled.barrier_offset() % 8 == 0, "barriers are 8 bytes");

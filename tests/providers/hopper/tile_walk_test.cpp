@@ -58,7 +58,7 @@ void check(const std::vector<std::int32_t>& m_indptr, int spare_rows, int column
     std::size_t wrong = 0;
     for (std::size_t i = 0; i < seen.size(); ++i) {
         const bool owned = static_cast<int>(i / static_cast<std::size_t>(columns)) < used;
-        wrong += seen[i] != (owned ? 1 : 0) ? 1 : 0;
+        wrong += seen[i] != (owned ? 1 : 0) ? 1U : 0U;
     }
     ASSERT_EQ(wrong, 0U) << "elements of " << used << " rows, " << columns << " columns";
 }

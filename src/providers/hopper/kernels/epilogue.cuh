@@ -16,8 +16,7 @@
 namespace moegemm::hopper {
 
 /// Scales of whole rows and columns of y. In the contract's order of rounding: (sum · row's) · column's, or alpha ·
-/// sum, which takes the row's place. Columns' loads are volatile, so that those of a tile are not all begun at once:
-/// there are no registers for them.
+/// sum, which takes the row's place.
 template <Factors factors>
 class OutputScales {
 public:
@@ -30,43 +29,19 @@ public:
             alpha_ = call.alpha == nullptr ? 1.0F : __ldg(call.alpha);
         }
     }
+    /// Whether rows and columns have scales.
+    [[nodiscard]] __device__ __forceinline__ bool any() const {
+        return factors == Factors::token_channel || (factors == Factors::call && tokens_ != nullptr);
+    }
+    [[nodiscard]] __device__ __forceinline__ float alpha() const { return alpha_; }
+    [[nodiscard]] __device__ __forceinline__ const float* tokens() const { return tokens_; }
+    [[nodiscard]] __device__ __forceinline__ const float* channels() const { return channels_; }
     /// Of row `row` of y, or what stands for it; 0 where it is not to be read.
     [[nodiscard]] __device__ __forceinline__ float token(int row, bool exists) const {
-        if constexpr (factors == Factors::none) {
-            return 1.0F;
-        }
-        if (factors == Factors::call && tokens_ == nullptr) {
-            return alpha_;
-        }
-        return exists ? __ldg(tokens_ + row) : 0.0F;
+        return !any() ? alpha_ : exists ? __ldg(tokens_ + row) : 0.0F;
     }
     [[nodiscard]] __device__ __forceinline__ float channel(int column, bool exists) const {
-        if (factors == Factors::none || (factors == Factors::call && channels_ == nullptr)) {
-            return 1.0F;
-        }
-        float scale = 0.0F;
-        if (exists) {
-            asm volatile("ld.global.nc.f32 %0, [%1];" : "=f"(scale) : "l"(channels_ + column));
-        }
-        return scale;
-    }
-    /// Of two columns, the first even, of rows that start at a multiple of 8 bytes.
-    [[nodiscard]] __device__ __forceinline__ float2 channel_pair(int column, bool exists) const {
-        if (factors == Factors::none || (factors == Factors::call && channels_ == nullptr)) {
-            return make_float2(1.0F, 1.0F);
-        }
-        float2 pair = make_float2(0.0F, 0.0F);
-        if (exists) {
-            asm volatile("ld.global.nc.v2.f32 {%0, %1}, [%2];" : "=f"(pair.x), "=f"(pair.y) : "l"(channels_ + column));
-        }
-        return pair;
-    }
-    /// Brings scales near that channel_pair will ask for.
-    __device__ __forceinline__ void prefetch_channel(int column, bool exists) const {
-        if (factors != Factors::none && channels_ != nullptr && exists) {
-            float ignored;
-            asm volatile("ld.global.nc.f32 %0, [%1];" : "=f"(ignored) : "l"(channels_ + column));
-        }
+        return !any() ? 1.0F : exists ? __ldg(channels_ + column) : 0.0F;
     }
     template <class Sum>
     [[nodiscard]] __device__ __forceinline__ static float apply(Sum sum, float token, float channel) {
@@ -125,114 +100,170 @@ __device__ __forceinline__ void store_pair(const Call& call, int row, int column
     }
 }
 
-/// Stores the first `rows` of a warpgroup's 64 rows × `columns` accumulators whose rows are rows of y: rounded, in
-/// chunks of 64 columns, to buffers in shared memory. From there 64 rows leave by the copy engine, which clips what
-/// lies past N; what it still reads is waited for when the buffer is needed again. An expert's last rows are copied by
-/// the threads, 16 bytes at a time: the rows after them are another's. \param buffers of this warpgroup, `buffer_count`
-/// of them \param next    the buffer that comes next, kept between calls \param barrier number of a barrier of this
-/// warpgroup alone
-template <Factors factors, Dst dst, int columns, int buffer_count, class Sum>
-__device__ __forceinline__ void store_rows_by_chunks(const Call& call, const CUtensorMap* y_map,
-                                                     const OutputScales<factors>& scales,
-                                                     const Sum (&sums)[columns / 2], int row, int rows, int column,
-                                                     std::uint8_t* buffers, int& next, int thread, int barrier) {
-    constexpr int chunks = columns / 64;
-    constexpr bool all_at_once = buffer_count >= chunks;
-    asm volatile("" : "+r"(thread));  // addresses are made here, not kept in registers from tile to tile
-    const int own_row = accumulator_row(thread, 0);
-    const float token[2] = {scales.token(row + own_row, own_row < rows),
-                            scales.token(row + own_row + 8, own_row + 8 < rows)};
-#pragma unroll
-    for (int chunk = 0; chunk < chunks; ++chunk) {
-        if (!all_at_once || chunk == 0) {
-            if (thread == 0) {
-                ptx::bulk_wait_read<all_at_once ? 0 : buffer_count - 1>();
-            }
-            ptx::named_barrier(barrier, warpgroup);
-        }
-        std::uint8_t* const buffer = buffers + (all_at_once ? chunk : next) * SmemPlan::y_buffer_bytes;
-#pragma unroll
-        for (int step = 0; step < 4; ++step) {
-            std::uint32_t bits[4];
-#pragma unroll
-            for (int half = 0; half < 2; ++half) {  // 8 columns each
-                const int first = chunk * 32 + step * 8 + half * 4;
-                const int at = column + accumulator_column(thread, first);
-                const float2 channel = scales.channel_pair(at, at < call.columns);
-#pragma unroll
-                for (int h = 0; h < 2; ++h) {
-                    bits[half * 2 + h] = pack<dst>(scales.apply(sums[first + h * 2], token[h], channel.x),
-                                                   scales.apply(sums[first + h * 2 + 1], token[h], channel.y));
-                }
-            }
-            ptx::stmatrix_x4(buffer + stmatrix_offset(thread, step), bits[0], bits[1], bits[2], bits[3]);
-        }
-        if (!all_at_once || chunk == chunks - 1) {
-            ptx::fence_async_shared();
-            ptx::named_barrier(barrier, warpgroup);
-            for (int done = all_at_once ? 0 : chunk; done <= chunk; ++done) {
-                const std::uint8_t* const source = all_at_once ? buffers + done * SmemPlan::y_buffer_bytes : buffer;
-                const int first = column + done * 64;
-                if (rows >= wgmma_rows) {
-                    if (thread == 0 && first < call.columns) {
-                        ptx::tma_store_2d(y_map, source, first, row);
-                    }
-                } else {
-                    for (int piece = thread; piece < rows * 8; piece += warpgroup) {
-                        const int at = first + piece % 8 * 8;
-                        if (at < call.columns) {
-                            const std::int64_t target = static_cast<std::int64_t>(row + piece / 8) * call.columns + at;
-                            *reinterpret_cast<uint4*>(static_cast<std::uint16_t*>(call.y) + target) =
-                                *reinterpret_cast<const uint4*>(source + swizzled_offset(piece / 8, piece % 8));
-                        }
-                    }
-                }
-            }
-            if (thread == 0) {
-                ptx::bulk_commit();
-            }
-            next = next + 1 == buffer_count ? 0 : next + 1;
-        }
-    }
-}
+/// What one warpgroup stores of a tile: up to 64 rows, and no rows at all where `rows` is 0 or less.
+struct TilePart {
+    int expert;
+    int row;
+    int rows;
+    int column;
+};
 
-/// Stores the first `rows` (0 or less: none) of a warpgroup's 64 rows.
-/// \tparam mapped whether only y that Maps::y describes is ever stored to
-template <Factors factors, int columns, int buffer_count, bool mapped, class Sum>
-__device__ __forceinline__ void store_rows(const Call& call, const CUtensorMap* y_map, const Sum (&sums)[columns / 2],
-                                           int expert, int row, int rows, int column, std::uint8_t* buffers, int& next,
-                                           int thread, int barrier) {
-    if (rows <= 0 || column >= call.columns) {
-        return;
-    }
-    const OutputScales<factors> scales(call, expert);
-    if (mapped || call.y_map) {
-        if (call.dst == Dst::bf16) {
-            store_rows_by_chunks<factors, Dst::bf16, columns, buffer_count>(call, y_map, scales, sums, row, rows,
-                                                                            column, buffers, next, thread, barrier);
-        } else {
-            store_rows_by_chunks<factors, Dst::f16, columns, buffer_count>(call, y_map, scales, sums, row, rows, column,
-                                                                           buffers, next, thread, barrier);
-        }
-        return;
-    }
-    asm volatile("" : "+r"(thread));
-    const int own_row = accumulator_row(thread, 0);
-    const float token[2] = {scales.token(row + own_row, own_row < rows),
-                            scales.token(row + own_row + 8, own_row + 8 < rows)};
-#pragma unroll
-    for (int first = 0; first < columns / 2; first += 4) {
-        const int at = column + accumulator_column(thread, first);
-        const float channel[2] = {scales.channel(at, at < call.columns), scales.channel(at + 1, at + 1 < call.columns)};
-#pragma unroll
-        for (int h = 0; h < 2; ++h) {
-            if (own_row + h * 8 < rows) {
-                store_pair(call, row + own_row + h * 8, at, scales.apply(sums[first + h * 2], token[h], channel[0]),
-                           scales.apply(sums[first + h * 2 + 1], token[h], channel[1]));
+/// One warpgroup's way out of its accumulators, whose rows are rows of y: rounded, in chunks of 64 columns, to buffers
+/// in shared memory. From there 64 rows leave by the copy engine, which clips what lies past N; what it still reads is
+/// waited for when the buffer is needed again. An expert's last rows are copied by the threads, 16 bytes at a time: the
+/// rows after them are another's. y that no tensor map describes is written by each thread from its registers.
+template <Factors factors, int columns, int buffer_count>
+class OutputBuffers {
+public:
+    /// \param buffers of this warpgroup: `buffer_count` of SmemPlan::y_buffer_bytes
+    /// \param scales  of this warpgroup: columns + 64 floats, where there are factors
+    /// \param barrier number of a barrier of this warpgroup alone
+    __device__ __forceinline__ OutputBuffers(std::uint8_t* buffers, float* scales, int barrier)
+        : buffers_(buffers), scales_(scales), barrier_(barrier) {}
+
+    /// Starts copying the scales that store() will need, those of the tile before not being needed any more.
+    __device__ __forceinline__ void fetch_factors(const Call& call, const TilePart& part, int thread) {
+        if constexpr (factors != Factors::none) {
+            const OutputScales<factors> scales(call, part.expert);
+            // Where nothing will be stored, nothing waits for the copies either.
+            if (!call.y_map || !scales.any() || part.rows <= 0 || part.column >= call.columns) {
+                return;
+            }
+            for (int at = thread; at < columns; at += warpgroup) {
+                const bool exists = part.column + at < call.columns;
+                ptx::cp_async_4(scales_ + at, scales.channels() + (exists ? part.column + at : 0), exists);
+            }
+            if (thread < wgmma_rows) {
+                const bool exists = thread < part.rows;
+                ptx::cp_async_4(scales_ + columns + thread, scales.tokens() + (exists ? part.row + thread : 0), exists);
             }
         }
     }
-}
+
+    /// \tparam mapped whether only y that Maps::y describes is ever stored to
+    template <bool mapped, class Sum>
+    __device__ __forceinline__ void store(const Call& call, const CUtensorMap* y_map, const Sum (&sums)[columns / 2],
+                                          const TilePart& part, int thread) {
+        if (part.rows <= 0 || part.column >= call.columns) {
+            return;
+        }
+        asm volatile("" : "+r"(thread));  // addresses are made here, not kept in registers from tile to tile
+        if (!mapped && !call.y_map) {
+            store_from_registers(call, sums, part, thread);
+        } else if (call.dst == Dst::bf16) {
+            store_by_chunks<Dst::bf16>(call, y_map, sums, part, thread);
+        } else {
+            store_by_chunks<Dst::f16>(call, y_map, sums, part, thread);
+        }
+    }
+
+private:
+    template <Dst dst, class Sum>
+    __device__ __forceinline__ void store_by_chunks(const Call& call, const CUtensorMap* y_map,
+                                                    const Sum (&sums)[columns / 2], const TilePart& part, int thread) {
+        constexpr int chunks = columns / 64;
+        constexpr bool all_at_once = buffer_count >= chunks;
+        const OutputScales<factors> scales(call, part.expert);
+        const bool scaled = scales.any();
+        const int own_row = accumulator_row(thread, 0);
+        float token[2] = {scales.alpha(), scales.alpha()};
+#pragma unroll
+        for (int chunk = 0; chunk < chunks; ++chunk) {
+            if (!all_at_once || chunk == 0) {
+                if (thread == 0) {
+                    ptx::bulk_wait_read<all_at_once ? 0 : buffer_count - 1>();
+                }
+                if (factors != Factors::none && chunk == 0) {
+                    ptx::cp_async_wait();
+                }
+                ptx::named_barrier(barrier_, warpgroup);
+            }
+            if (factors != Factors::none && chunk == 0 && scaled) {
+                token[0] = ptx::load_shared(scales_ + columns + own_row);
+                token[1] = ptx::load_shared(scales_ + columns + own_row + 8);
+            }
+            std::uint8_t* const buffer = buffers_ + (all_at_once ? chunk : next_) * SmemPlan::y_buffer_bytes;
+#pragma unroll
+            for (int step = 0; step < 4; ++step) {
+                std::uint32_t bits[4];
+#pragma unroll
+                for (int half = 0; half < 2; ++half) {  // 8 columns each
+                    const int first = chunk * 32 + step * 8 + half * 4;
+                    float2 channel = make_float2(1.0F, 1.0F);
+                    if (factors != Factors::none && scaled) {
+                        channel = ptx::load_shared_pair(scales_ + accumulator_column(thread, first));
+                    }
+#pragma unroll
+                    for (int h = 0; h < 2; ++h) {
+                        bits[half * 2 + h] = pack<dst>(scales.apply(sums[first + h * 2], token[h], channel.x),
+                                                       scales.apply(sums[first + h * 2 + 1], token[h], channel.y));
+                    }
+                }
+                ptx::stmatrix_x4(buffer + stmatrix_offset(thread, step), bits[0], bits[1], bits[2], bits[3]);
+            }
+            if (!all_at_once || chunk == chunks - 1) {
+                ptx::fence_async_shared();
+                ptx::named_barrier(barrier_, warpgroup);
+                for (int done = all_at_once ? 0 : chunk; done <= chunk; ++done) {
+                    copy_out(call, y_map, all_at_once ? buffers_ + done * SmemPlan::y_buffer_bytes : buffer, part,
+                             part.column + done * 64, thread);
+                }
+                if (thread == 0) {
+                    ptx::bulk_commit();
+                }
+                next_ = next_ + 1 == buffer_count ? 0 : next_ + 1;
+            }
+        }
+    }
+
+    /// One full buffer to y's columns from `column` on.
+    __device__ __forceinline__ static void copy_out(const Call& call, const CUtensorMap* y_map,
+                                                    const std::uint8_t* buffer, const TilePart& part, int column,
+                                                    int thread) {
+        if (part.rows >= wgmma_rows) {
+            if (thread == 0 && column < call.columns) {
+                ptx::tma_store_2d(y_map, buffer, column, part.row);
+            }
+            return;
+        }
+        for (int piece = thread; piece < part.rows * 8; piece += warpgroup) {
+            const int at = column + piece % 8 * 8;
+            if (at < call.columns) {
+                const std::int64_t target = static_cast<std::int64_t>(part.row + piece / 8) * call.columns + at;
+                *reinterpret_cast<uint4*>(static_cast<std::uint16_t*>(call.y) + target) =
+                    *reinterpret_cast<const uint4*>(buffer + swizzled_offset(piece / 8, piece % 8));
+            }
+        }
+    }
+
+    template <class Sum>
+    __device__ __forceinline__ static void store_from_registers(const Call& call, const Sum (&sums)[columns / 2],
+                                                                const TilePart& part, int thread) {
+        const OutputScales<factors> scales(call, part.expert);
+        const int own_row = accumulator_row(thread, 0);
+        const float token[2] = {scales.token(part.row + own_row, own_row < part.rows),
+                                scales.token(part.row + own_row + 8, own_row + 8 < part.rows)};
+#pragma unroll
+        for (int first = 0; first < columns / 2; first += 4) {
+            const int at = part.column + accumulator_column(thread, first);
+            const float channel[2] = {scales.channel(at, at < call.columns),
+                                      scales.channel(at + 1, at + 1 < call.columns)};
+#pragma unroll
+            for (int h = 0; h < 2; ++h) {
+                if (own_row + h * 8 < part.rows) {
+                    store_pair(call, part.row + own_row + h * 8, at,
+                               scales.apply(sums[first + h * 2], token[h], channel[0]),
+                               scales.apply(sums[first + h * 2 + 1], token[h], channel[1]));
+                }
+            }
+        }
+    }
+
+    std::uint8_t* buffers_;
+    float* scales_;
+    int barrier_;
+    int next_ = 0;
+};
 
 /// One thread's factors of a tile whose rows are 64 columns of y and whose columns are its rows, fetched before the
 /// tile's products: from memory they take as long as many of them.

@@ -13,8 +13,7 @@
 ///   │ A ≤ tokens   │ A            │
 ///   └──────────────┴──────────────┘
 ///
-/// One warp loads, in the ring all of whose stages are on their way at once; weights are read once and marked to leave
-/// the L2 first, which spares the write-back of what lies there.
+/// Two warps load, one weights and one rows of A, in a ring all of whose stages are on their way at once.
 #pragma once
 
 #include "providers/hopper/kernels/block_scales.cuh"
@@ -38,13 +37,13 @@ struct FewRowsShape {
     int ctas;       ///< on an SM
 
     static constexpr int chunks = 2;
-    [[nodiscard]] constexpr int threads() const { return consumers * warpgroup + 32; }
+    [[nodiscard]] constexpr int threads() const { return consumers * warpgroup + 2 * 32; }
     /// Rows of A that one copy brings.
     [[nodiscard]] constexpr int box() const { return tokens <= 16 ? 8 : 16; }
     [[nodiscard]] constexpr TileShape tile() const { return {tokens, consumers * wgmma_rows, 0, 1}; }
-    [[nodiscard]] constexpr StageScales scales() const { return {tokens, 1, chunks}; }
+    [[nodiscard]] constexpr StageScales scales() const { return {tokens, 1, chunks, false}; }
     [[nodiscard]] constexpr SmemPlan smem(bool block_scaled) const {
-        return {consumers * wgmma_rows, tokens, chunks, stages, 0, block_scaled ? scales().count() : 0};
+        return {consumers * wgmma_rows, tokens, chunks, stages, 0, block_scaled ? scales().count() : 0, 0};
     }
 };
 
@@ -144,13 +143,12 @@ __global__ void __launch_bounds__(Shape::value.threads(), Shape::value.ctas)
     constexpr FewRowsShape shape = Shape::value;
     constexpr SmemPlan plan = shape.smem(E::is_block_scaled);
     static_assert(plan.is_valid(shape.ctas), "the CTAs' stages fit in an SM's shared memory");
-    extern __shared__ std::uint8_t dynamic_shared[];
-    std::uint8_t* const shared = aligned_shared(dynamic_shared, swizzle_bytes);
+    extern __shared__ __align__(swizzle_bytes) std::uint8_t shared[];
     auto* const full = reinterpret_cast<std::uint64_t*>(shared + plan.barrier_offset());
     std::uint64_t* const empty = full + shape.stages;
     if (threadIdx.x == 0) {
         for (int stage = 0; stage < shape.stages; ++stage) {
-            ptx::mbarrier_init(full + stage, E::is_block_scaled ? 1 + 32 : 1);
+            ptx::mbarrier_init(full + stage, E::is_block_scaled ? 2 + 32 : 2);
             ptx::mbarrier_init(empty + stage, shape.consumers * (warpgroup / 32));
         }
         ptx::fence_mbarrier_init();
@@ -166,33 +164,52 @@ __global__ void __launch_bounds__(Shape::value.threads(), Shape::value.ctas)
 
     if (role == shape.consumers) {
         constexpr int element_bytes = 32 / ptx::Wgmma<typename E::w, typename E::a, 8>::k;
-        const auto policy = call.weights_first_out ? ptx::Evict::first : ptx::Evict::normal;
-        while (walk.next(tile)) {
+        const bool leader = threadIdx.x % 32 == 0;
+        if (threadIdx.x % warpgroup < 32) {  // weights
+            const auto policy = call.weights_first_out ? ptx::Evict::first : ptx::Evict::normal;
+            while (walk.next(tile)) {
+                for (int step = 0; step < steps && leader; ++step) {
+                    ptx::mbarrier_wait(empty + place.stage, place.parity ^ 1);
+                    std::uint64_t* const barrier = full + place.stage;
+                    std::uint8_t* const stage = shared + place.stage * plan.stage_bytes();
+                    ptx::mbarrier_arrive_expect(barrier, FewRowsShape::chunks * plan.w_chunk_bytes());
+#pragma unroll
+                    for (int chunk = 0; chunk < FewRowsShape::chunks; ++chunk) {
+                        ptx::tma_load_3d(stage + chunk * plan.w_chunk_bytes(), &maps.w, barrier,
+                                         (step * stage_depth + chunk * row_bytes) / element_bytes, tile.column,
+                                         tile.expert, policy);
+                    }
+                    place.advance();
+                }
+                __syncwarp();
+            }
+            return;
+        }
+        while (walk.next(tile)) {  // rows of A, and block scales
+            const BlockScaleCopy<shape.scales()> scale_copy(call, tile);
             const int boxes = ceil_div(tile.rows, shape.box());
             const int box_bytes = shape.box() * row_bytes;
             for (int step = 0; step < steps; ++step) {
-                std::uint64_t* const barrier = full + place.stage;
-                std::uint8_t* const stage = shared + place.stage * plan.stage_bytes();
                 ptx::mbarrier_wait(empty + place.stage, place.parity ^ 1);
-                if (threadIdx.x % 32 == 0) {
-                    ptx::mbarrier_arrive_expect(barrier,
-                                                FewRowsShape::chunks * (plan.w_chunk_bytes() + boxes * box_bytes));
+                std::uint64_t* const barrier = full + place.stage;
+                if (leader) {
+                    std::uint8_t* const a = shared + place.stage * plan.stage_bytes() + plan.a_offset();
+                    ptx::mbarrier_arrive_expect(barrier, FewRowsShape::chunks * boxes * box_bytes);
 #pragma unroll
                     for (int chunk = 0; chunk < FewRowsShape::chunks; ++chunk) {
                         const int x = (step * stage_depth + chunk * row_bytes) / element_bytes;
-                        ptx::tma_load_3d(stage + chunk * plan.w_chunk_bytes(), &maps.w, barrier, x, tile.column,
-                                         tile.expert, policy);
                         for (int box = 0; box < boxes; ++box) {
-                            ptx::tma_load_2d(stage + plan.a_offset() + chunk * plan.a_chunk_bytes() + box * box_bytes,
-                                             &maps.a, barrier, x, tile.row + box * shape.box(), ptx::Evict::last);
+                            ptx::tma_load_2d(a + chunk * plan.a_chunk_bytes() + box * box_bytes, &maps.a, barrier, x,
+                                             tile.row + box * shape.box(), ptx::Evict::last);
                         }
                     }
                 }
                 __syncwarp();
                 if constexpr (E::is_block_scaled) {
-                    copy_block_scales<shape.scales()>(
-                        call, tile, step * FewRowsShape::chunks,
-                        reinterpret_cast<float*>(shared + plan.scale_offset()) + place.stage * plan.scales, barrier);
+                    scale_copy.start(
+                        call, step * FewRowsShape::chunks,
+                        reinterpret_cast<float*>(shared + plan.scale_offset()) + place.stage * plan.scales);
+                    ptx::cp_async_arrive(barrier);  // each lane, when its copies have ended
                 }
                 place.advance();
             }

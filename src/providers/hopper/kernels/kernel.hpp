@@ -16,7 +16,7 @@ enum class Tiling : std::uint8_t {
     few_16,    ///< up to 16 rows of A × 64 rows of W, two CTAs an SM
     few_64,    ///< up to 64 rows of A × 128 rows of W
     many_128,  ///< 128 × 128
-    many_wide  ///< 128 × 256; 192 for fp8, which needs two sets of accumulators
+    many_wide  ///< 128 × 256; 128 × 192 for fp8 without block scales
 };
 inline constexpr int tiling_count = 4;
 

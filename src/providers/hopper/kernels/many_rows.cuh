@@ -18,6 +18,8 @@
 /// share, for both.
 #pragma once
 
+#include <type_traits>
+
 #include "providers/hopper/kernels/block_scales.cuh"
 #include "providers/hopper/kernels/call.hpp"
 #include "providers/hopper/kernels/element.hpp"
@@ -35,43 +37,57 @@ namespace moegemm::hopper {
 
 struct ManyRowsShape {
     int columns;    ///< of a tile
+    int piece;      ///< of them in one product
     int stages;     ///< of the ring
     int y_buffers;  ///< of each consumer warpgroup
     int group;      ///< TileShape::group
     int cluster;    ///< CTAs in a cluster
+    int parts;      ///< sets of accumulators that fp8 sums are taken over from, in turn
+    bool turns;     ///< whether the warpgroups take turns at the tensor cores
     bool mapped;    ///< whether y must be what the copy engine takes: Call::y_map
 
     static constexpr int rows = 128;
     static constexpr int consumers = 2;  // warpgroups
     static constexpr int threads = (consumers + 1) * warpgroup;
     [[nodiscard]] constexpr TileShape tile() const { return {rows, columns, group, cluster}; }
-    [[nodiscard]] constexpr StageScales scales() const { return {rows, columns > 128 ? 2 : 1, 1}; }
-    [[nodiscard]] constexpr SmemPlan smem(bool block_scaled) const {
-        return {columns, rows, 1, stages, consumers * y_buffers, block_scaled ? scales().count() : 0};
+    [[nodiscard]] constexpr StageScales scales() const { return {rows, columns > 128 ? 2 : 1, 1, true}; }
+    [[nodiscard]] constexpr int factors() const { return columns + wgmma_rows; }  ///< of a consumer
+    [[nodiscard]] constexpr SmemPlan smem(Factors after, bool block_scaled) const {
+        return {columns,
+                rows,
+                1,
+                stages,
+                consumers * y_buffers,
+                block_scaled ? scales().count() : 0,
+                after == Factors::none ? 0 : consumers * factors()};
     }
 };
 
 /// One thread's factors of a stage's sums: its two rows of A times the weights' blocks of 128 columns. A tile of 192
-/// columns starts at a block or in the middle of one, and touches two.
+/// columns starts at a block or in the middle of one; it touches two, as one of 256 does.
 template <class E, int columns>
 class BlockFactors {
 public:
-    static_assert(!E::is_block_scaled || columns == 128 || columns == 192, "a tile touches two blocks at most");
-
     __device__ __forceinline__ void load(const StageScales& stage, const float* scales, int row, int column) {
         if constexpr (E::is_block_scaled) {
-            a_[0] = scales[stage.a(0, row)];
-            a_[1] = scales[stage.a(0, row + 8)];
-            w_[0] = scales[stage.w(0, 0)];
+            const float2 a = *reinterpret_cast<const float2*>(scales + stage.a(0, row));
+            a_[0] = a.x;
+            a_[1] = a.y;
+            float first = scales[stage.w(0, 0)];
+            float second = first;
             if constexpr (columns > 128) {
-                w_[2] = scales[stage.w(0, 1)];
-                w_[1] = column % 128 == 0 ? w_[0] : w_[2];
-            } else {
-                w_[1] = w_[0];
+                const float2 w = *reinterpret_cast<const float2*>(scales + stage.w(0, 0));
+                first = w.x;
+                second = w.y;
+            }
+#pragma unroll
+            for (int chunk = 0; chunk < columns / 64; ++chunk) {
+                const bool is_second = columns % 128 == 0 ? chunk >= 2 : (column % 128 + chunk * 64) >= 128;
+                w_[chunk] = is_second ? second : first;
             }
         }
     }
-    /// The factor of register `index`.
+    /// The factor of register `index` of the tile's.
     [[nodiscard]] __device__ __forceinline__ float of(int index) const { return a_[index / 2 % 2] * w_[index / 32]; }
 
 private:
@@ -84,18 +100,20 @@ template <class E, class Shape>
 __global__ void __launch_bounds__(ManyRowsShape::threads, 1)
     many_rows(const __grid_constant__ Maps maps, const __grid_constant__ Call call) {
     constexpr ManyRowsShape shape = Shape::value;
-    constexpr SmemPlan plan = shape.smem(E::is_block_scaled);
+    constexpr SmemPlan plan = shape.smem(E::factors, E::is_block_scaled);
     constexpr int cluster = shape.cluster;
     static_assert(plan.is_valid(1), "stages and buffers fit in an SM's shared memory");
-    extern __shared__ std::uint8_t dynamic_shared[];
-    std::uint8_t* const shared = aligned_shared(dynamic_shared, swizzle_bytes);
+    extern __shared__ __align__(swizzle_bytes) std::uint8_t shared[];
     auto* const full = reinterpret_cast<std::uint64_t*>(shared + plan.barrier_offset());
     std::uint64_t* const empty = full + shape.stages;
 
+    // Of each thread; together what the launch gives, 168 each.
+    constexpr int producer_registers = E::is_block_scaled ? 56 : 40;
+    constexpr int consumer_registers = E::is_block_scaled ? 224 : 232;
     const int role = static_cast<int>(threadIdx.x) / warpgroup;
     if (threadIdx.x == 0) {
         for (int stage = 0; stage < shape.stages; ++stage) {
-            ptx::mbarrier_init(full + stage, E::is_block_scaled ? 1 + 32 : 1);
+            ptx::mbarrier_init(full + stage, E::is_block_scaled ? 2 : 1);
             ptx::mbarrier_init(empty + stage, cluster * ManyRowsShape::consumers * (warpgroup / 32));
         }
         ptx::fence_mbarrier_init();
@@ -113,7 +131,7 @@ __global__ void __launch_bounds__(ManyRowsShape::threads, 1)
     const int thread = static_cast<int>(threadIdx.x) % warpgroup;
 
     if (role == 0) {
-        ptx::setmaxnreg_dec<40>();
+        ptx::setmaxnreg_dec<producer_registers>();
         if (threadIdx.x < 32) {
             constexpr int a_box = ManyRowsShape::rows / cluster;
             constexpr int w_box = shape.columns / cluster;
@@ -152,23 +170,42 @@ __global__ void __launch_bounds__(ManyRowsShape::threads, 1)
                         }
                     }
                     __syncwarp();
-                    if constexpr (E::is_block_scaled) {
-                        copy_block_scales<shape.scales()>(
-                            call, tile, step,
-                            reinterpret_cast<float*>(shared + plan.scale_offset()) + place.stage * plan.scales,
-                            barrier);
-                    }
                     place.advance();
                 }
             }
+        } else if (E::is_block_scaled) {
+            // The other three warps take the stages' scales in turn, so that each may wait for its copies and arrive
+            // once: arrivals of every lane are as many accesses to shared memory, and those are what the products wait
+            // for.
+            constexpr int warps = 3;
+            const int first = static_cast<int>(threadIdx.x) / 32 - 1;
+            int stages_before = 0;
+            while (walk.next(tile)) {
+                const BlockScaleCopy<shape.scales()> scale_copy(call, tile);
+                for (int step = 0; step < steps; ++step) {
+                    if ((stages_before + step) % warps == first) {
+                        ptx::mbarrier_wait(empty + place.stage, place.parity ^ 1);
+                        scale_copy.start(
+                            call, step,
+                            reinterpret_cast<float*>(shared + plan.scale_offset()) + place.stage * plan.scales);
+                        ptx::cp_async_wait();
+                        __syncwarp();
+                        if (threadIdx.x % 32 == 0) {
+                            ptx::mbarrier_arrive(full + place.stage);
+                        }
+                    }
+                    place.advance();
+                }
+                stages_before = (stages_before + steps) % warps;
+            }
         }
     } else {
-        ptx::setmaxnreg_inc<232>();
-        using Product = ptx::Wgmma<typename E::a, typename E::w, shape.columns>;
+        ptx::setmaxnreg_inc<consumer_registers>();
+        using Product = ptx::Wgmma<typename E::a, typename E::w, shape.piece>;
+        using Sum = typename Product::Sum;
+        static_assert(E::is_promoted || shape.piece == shape.columns, "only sums that are taken over come in pieces");
         const int consumer = role - 1;
         const int first_row = consumer * wgmma_rows;
-        std::uint8_t* const buffers = shared + plan.y_offset() + consumer * shape.y_buffers * SmemPlan::y_buffer_bytes;
-        int next_buffer = 0;
         const auto release = [&](int stage) {
             if constexpr (cluster > 1) {
                 if (thread % 32 < cluster) {
@@ -180,93 +217,151 @@ __global__ void __launch_bounds__(ManyRowsShape::threads, 1)
                 }
             }
         };
-        // A full stage's four products, in flight when this returns.
-        const auto multiply = [&](typename Product::Sum(&sums)[Product::registers], bool accumulate) {
+        // The four products of a full stage and `piece` of its columns, in flight when this returns.
+        const auto multiply = [&](Sum(&sums)[Product::registers], int piece, bool accumulate) {
             const std::uint8_t* const w = shared + place.stage * plan.stage_bytes();
             const std::uint64_t left = ptx::swizzled_128_descriptor(w + plan.a_offset() + first_row * row_bytes);
-            const std::uint64_t right = ptx::swizzled_128_descriptor(w);
+            const std::uint64_t right = ptx::swizzled_128_descriptor(w + piece * shape.piece * row_bytes);
             ptx::wgmma_fence();
 #pragma unroll
-            for (int piece = 0; piece < 4; ++piece) {  // 32 bytes of K each
-                Product::issue(sums, left + piece * 2, right + piece * 2, accumulate || piece > 0);
+            for (int depth = 0; depth < 4; ++depth) {  // 32 bytes of K each
+                Product::issue(sums, left + depth * 2, right + depth * 2, accumulate || depth > 0);
             }
             ptx::wgmma_commit();
         };
-        const auto store = [&](const Tile& finished, const typename Product::Sum(&sums)[Product::registers]) {
-            store_rows<E::factors, shape.columns, shape.y_buffers, shape.mapped>(
-                call, &maps.y, sums, finished.expert, finished.row + first_row, finished.rows - first_row,
-                finished.column, buffers, next_buffer, thread, 1 + consumer);
+        OutputBuffers<E::factors, shape.columns, shape.y_buffers> output(
+            shared + plan.y_offset() + consumer * shape.y_buffers * SmemPlan::y_buffer_bytes,
+            reinterpret_cast<float*>(shared + plan.factor_offset()) + consumer * shape.factors(), 1 + consumer);
+        const auto part_of = [&](const Tile& whole) {
+            return TilePart{whole.expert, whole.row + first_row, whole.rows - first_row, whole.column};
         };
 
-        typename Product::Sum sums[Product::registers];
+        Sum sums[shape.columns / 2];
         if constexpr (E::is_promoted) {
-            // The warpgroups take turns at the tensor cores. Left alone they would share them, end together, and both
-            // add while the tensor cores wait.
+            // With turns, one warpgroup's products end before the other's begin: left alone they may share the tensor
+            // cores, end together, and both add while the tensor cores wait.
             constexpr int turn = 3;  // barriers 3 and 4
-            if (consumer == 1) {
+            constexpr bool turns = shape.turns;
+            if (turns && consumer == 1) {
                 ptx::named_barrier_arrive(turn, 2 * warpgroup);
             }
-            typename Product::Sum part[Product::registers];
-            Tile finished;
-            bool any = false;
-            const auto begin_stage = [&] {
+            RingPlace<shape.stages> behind;  // the stage whose products are to end next
+            const auto begin = [&](Sum(&part)[Product::registers], int piece) {
 #pragma unroll
                 for (int i = 0; i < Product::registers; ++i) {
                     asm volatile("" : "+f"(part[i])::"memory");  // no value to carry over: no move to make
                 }
-                ptx::mbarrier_wait(full + place.stage, place.parity);
-                ptx::named_barrier(turn + consumer, 2 * warpgroup);
-                multiply(part, false);
-                ptx::named_barrier_arrive(turn + 1 - consumer, 2 * warpgroup);
-            };
-            const auto end_stage = [&] {
-                BlockFactors<E, shape.columns> factors;
-                factors.load(shape.scales(),
-                             reinterpret_cast<const float*>(shared + plan.scale_offset()) + place.stage * plan.scales,
-                             first_row + accumulator_row(thread, 0), tile.column);
-                ptx::wgmma_wait<0>();
-                __syncwarp();
-                release(place.stage);
-                place.advance();
-#pragma unroll
-                for (int i = 0; i < Product::registers; ++i) {
-                    sums[i] = E::is_block_scaled ? fmaf(part[i], factors.of(i), sums[i]) : sums[i] + part[i];
+                if (piece == 0) {
+                    ptx::mbarrier_wait(full + place.stage, place.parity);
+                }
+                if constexpr (turns) {
+                    ptx::named_barrier(turn + consumer, 2 * warpgroup);
+                }
+                multiply(part, piece, false);
+                if constexpr (turns) {
+                    ptx::named_barrier_arrive(turn + 1 - consumer, 2 * warpgroup);
+                }
+                if ((piece + 1) * shape.piece == shape.columns) {
+                    place.advance();
                 }
             };
-            while (walk.next(tile)) {
-                begin_stage();
-                if (any) {
-                    store(finished, sums);
+            BlockFactors<E, shape.columns> factors;
+            const auto end = [&]<int pending>(std::integral_constant<int, pending>, Sum(&part)[Product::registers],
+                                              int piece) {
+                if (piece == 0) {
+                    factors.load(
+                        shape.scales(),
+                        reinterpret_cast<const float*>(shared + plan.scale_offset()) + behind.stage * plan.scales,
+                        first_row + accumulator_row(thread, 0), tile.column);
                 }
-                const OutputScales<E::factors> next_scales(call, tile.expert);
-                for (int at = tile.column + thread; at < tile.column + shape.columns; at += warpgroup) {
-                    next_scales.prefetch_channel(at, at < call.columns);
+                ptx::wgmma_wait<pending>();
+                if ((piece + 1) * shape.piece == shape.columns) {
+                    __syncwarp();
+                    release(behind.stage);
+                    behind.advance();
                 }
 #pragma unroll
                 for (int i = 0; i < Product::registers; ++i) {
+                    const int at = piece * Product::registers + i;
+                    sums[at] = E::is_block_scaled ? fmaf(part[i], factors.of(at), sums[at]) : sums[at] + part[i];
+                }
+            };
+            constexpr std::integral_constant<int, 0> none;
+            constexpr std::integral_constant<int, 1> one;
+            constexpr int pieces = shape.columns / shape.piece;
+            Sum part[Product::registers];
+            TilePart finished{};
+            const auto leave = [&] { output.template store<shape.mapped>(call, &maps.y, sums, finished, thread); };
+            const auto enter = [&] {
+                finished = part_of(tile);
+                output.fetch_factors(call, finished, thread);
+#pragma unroll
+                for (int i = 0; i < shape.columns / 2; ++i) {
                     sums[i] = 0.0F;
                 }
-                end_stage();
+            };
+            if constexpr (shape.parts == 2) {
+                static_assert(pieces == 1 && !shape.turns);
+                Sum other[Product::registers];
+                // Products for one part while the other is added. Every fourth stage both end: no two sets of
+                // accumulators may be in flight from one turn of a loop to the next, or ptxas orders all products.
+                const auto stages = [&](int count) {
+                    if (count >= 4) {
+                        begin(other, 0);
+                        end(one, part, 0);
+                        begin(part, 0);
+                        end(one, other, 0);
+                        begin(other, 0);
+                        end(one, part, 0);
+                        end(none, other, 0);
+                        return 4;
+                    }
+                    end(none, part, 0);
+                    return 1;
+                };
+                while (walk.next(tile)) {
+                    begin(part, 0);
+                    leave();
+                    enter();
+                    int step = stages(steps);
 #pragma unroll 1
-                for (int step = 1; step < steps; ++step) {
-                    begin_stage();
-                    end_stage();
+                    while (step < steps) {
+                        begin(part, 0);
+                        step += stages(steps - step);
+                    }
                 }
-                finished = tile;
-                any = true;
+            } else {
+                while (walk.next(tile)) {
+                    begin(part, 0);
+                    leave();
+                    enter();
+                    end(none, part, 0);
+#pragma unroll
+                    for (int piece = 1; piece < pieces; ++piece) {
+                        begin(part, piece);
+                        end(none, part, piece);
+                    }
+#pragma unroll 1
+                    for (int step = 1; step < steps; ++step) {
+#pragma unroll
+                        for (int piece = 0; piece < pieces; ++piece) {
+                            begin(part, piece);
+                            end(none, part, piece);
+                        }
+                    }
+                }
             }
-            if (consumer == 0) {
+            if (turns && consumer == 0) {
                 ptx::named_barrier(turn, 2 * warpgroup);  // the other's last arrival
             }
-            if (any) {
-                store(finished, sums);
-            }
+            leave();
         } else {
             while (walk.next(tile)) {
+                output.fetch_factors(call, part_of(tile), thread);
                 int before = 0;
                 for (int step = 0; step < steps; ++step) {
                     ptx::mbarrier_wait(full + place.stage, place.parity);
-                    multiply(sums, step > 0);
+                    multiply(sums, 0, step > 0);
                     if (step > 0) {
                         ptx::wgmma_wait<1>();
                         release(before);
@@ -276,7 +371,7 @@ __global__ void __launch_bounds__(ManyRowsShape::threads, 1)
                 }
                 ptx::wgmma_wait<0>();
                 release(before);
-                store(tile, sums);
+                output.template store<shape.mapped>(call, &maps.y, sums, part_of(tile), thread);
             }
         }
         if (thread == 0) {

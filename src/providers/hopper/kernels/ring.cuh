@@ -4,8 +4,6 @@
 
 #include <cstdint>
 
-#include "providers/hopper/ptx/mbarrier.cuh"
-
 namespace moegemm::hopper {
 
 template <int stages>
@@ -20,10 +18,5 @@ struct RingPlace {
         }
     }
 };
-
-/// The first address of dynamic shared memory that swizzled tiles may start at.
-__device__ __forceinline__ std::uint8_t* aligned_shared(std::uint8_t* base, int alignment) {
-    return base + (alignment - static_cast<int>(ptx::shared_address(base)) % alignment) % alignment;
-}
 
 }  // namespace moegemm::hopper

@@ -16,10 +16,11 @@ inline constexpr int reserved_bytes_per_cta = 1024;
 /// Swizzled tiles start at a multiple of the pattern's length.
 inline constexpr int swizzle_bytes = 1024;
 
-/// A ring of stages, each some rows of W and of A of 128 bytes per chunk along K, then buffers for y, then scales of
-/// A's rows and two barriers a stage.
+/// A ring of stages, each some rows of W and of A of 128 bytes per chunk along K, then buffers for y, scales of each
+/// stage, scales of tiles that are to be stored, and two barriers a stage.
 ///
-///   | stage 0: W chunk 0 … W chunk n, A chunk 0 … A chunk n | stage 1 | … | y buffers | scales | full … | empty … |
+///   | stage 0: W chunk 0 … W chunk n, A chunk 0 … A chunk n | stage 1 | … | y buffers | scales | factors | full … |
+///   empty … |
 struct SmemPlan {
     int w_rows;
     int a_rows;
@@ -27,6 +28,7 @@ struct SmemPlan {
     int stages;
     int y_buffers;  ///< of 64 rows × 64 columns of 2 bytes
     int scales;     ///< f32 in a stage
+    int factors;    ///< f32 of the rows and columns of tiles that are to be stored
 
     [[nodiscard]] constexpr int w_chunk_bytes() const { return w_rows * row_bytes; }
     [[nodiscard]] constexpr int a_chunk_bytes() const { return a_rows * row_bytes; }
@@ -35,14 +37,13 @@ struct SmemPlan {
     static constexpr int y_buffer_bytes = wgmma_rows * row_bytes;
     [[nodiscard]] constexpr int y_offset() const { return stages * stage_bytes(); }
     [[nodiscard]] constexpr int scale_offset() const { return y_offset() + y_buffers * y_buffer_bytes; }
-    [[nodiscard]] constexpr int barrier_offset() const { return scale_offset() + stages * scales * 4; }
-    [[nodiscard]] constexpr int used_bytes() const { return barrier_offset() + 2 * stages * 8; }
-    /// To ask for: the base is aligned by the kernel.
-    [[nodiscard]] constexpr int bytes() const { return used_bytes() + swizzle_bytes; }
+    [[nodiscard]] constexpr int factor_offset() const { return scale_offset() + stages * scales * 4; }
+    [[nodiscard]] constexpr int barrier_offset() const { return factor_offset() + factors * 4; }
+    [[nodiscard]] constexpr int bytes() const { return barrier_offset() + 2 * stages * 8; }
 
     [[nodiscard]] constexpr bool is_valid(int ctas_per_sm) const {
         return w_chunk_bytes() % swizzle_bytes == 0 && a_chunk_bytes() % swizzle_bytes == 0 && scales % 2 == 0 &&
-               bytes() <= shared_bytes_per_cta &&
+               factors % 2 == 0 && bytes() <= shared_bytes_per_cta &&
                ctas_per_sm * (bytes() + reserved_bytes_per_cta) <= shared_bytes_per_sm;
     }
 };

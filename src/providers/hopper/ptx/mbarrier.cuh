@@ -61,6 +61,21 @@ __device__ __forceinline__ void cp_async_4(void* target, const void* source, boo
                  : "memory");
 }
 
+/// Waits until this thread's copies so far have ended.
+__device__ __forceinline__ void cp_async_wait() { asm volatile("cp.async.wait_all;" ::: "memory"); }
+
+/// Loads that stay where they stand: those of a whole tile, begun at once, would need as many registers.
+__device__ __forceinline__ float load_shared(const float* source) {
+    float value;
+    asm volatile("ld.shared.f32 %0, [%1];" : "=f"(value) : "r"(shared_address(source)));
+    return value;
+}
+__device__ __forceinline__ float2 load_shared_pair(const float* source) {
+    float2 pair;
+    asm volatile("ld.shared.v2.f32 {%0, %1}, [%2];" : "=f"(pair.x), "=f"(pair.y) : "r"(shared_address(source)));
+    return pair;
+}
+
 /// Arrives at the barrier when this thread's copies so far have ended.
 __device__ __forceinline__ void cp_async_arrive(std::uint64_t* barrier) {
     asm volatile("cp.async.mbarrier.arrive.noinc.shared::cta.b64 [%0];" ::"r"(shared_address(barrier)) : "memory");
