@@ -1,6 +1,6 @@
 # The CUDA compiler, where there is one: sets MOEGEMM_HAS_CUDA, and why not in MOEGEMM_CUDA_REASON.
 # Code is made for compute capability 8.0 (with PTX for what comes later) and for 9.0a.
-set(MOEGEMM_BUILD_CUDA AUTO CACHE STRING "Build the CUDA plug-in: AUTO (where nvcc is found), ON, OFF")
+set(MOEGEMM_BUILD_CUDA OFF CACHE STRING "Build the CUDA plug-in: ON, AUTO (where nvcc is found), OFF")
 set_property(CACHE MOEGEMM_BUILD_CUDA PROPERTY STRINGS AUTO ON OFF)
 set(MOEGEMM_CUDA_LEAST 12.8)
 
