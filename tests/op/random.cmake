@@ -13,18 +13,13 @@ if(Python3_Interpreter_FOUND)
 endif()
 
 # The same headers in device code, where there is a compiler for it; run where there is a GPU, too.
-find_program(MOEGEMM_NVCC nvcc HINTS /usr/local/cuda/bin)
-mark_as_advanced(MOEGEMM_NVCC)
-if(MOEGEMM_NVCC)
-  execute_process(COMMAND "${MOEGEMM_NVCC}" --version OUTPUT_VARIABLE nvcc_version)
-  if(nvcc_version MATCHES "release ([0-9]+)" AND CMAKE_MATCH_1 GREATER_EQUAL 13)
-    set(device_test "${CMAKE_CURRENT_BINARY_DIR}/random_device_test")
-    add_test(NAME random_device_compile
-      COMMAND "${MOEGEMM_NVCC}" -std=c++20 -arch=sm_90a -Werror all-warnings
-        "-I${PROJECT_SOURCE_DIR}/include" "-I${PROJECT_SOURCE_DIR}/src" "-I${MOEGEMM_DLPACK_INCLUDE_DIR}"
-        "${CMAKE_CURRENT_SOURCE_DIR}/random/device_test.cu" -o "${device_test}")
-    set_tests_properties(random_device_compile PROPERTIES LABELS cuda FIXTURES_SETUP random_device)
-    add_test(NAME random_device COMMAND "${device_test}")
-    set_tests_properties(random_device PROPERTIES LABELS cuda FIXTURES_REQUIRED random_device SKIP_RETURN_CODE 77)
-  endif()
+if(MOEGEMM_HAS_CUDA)
+  set(device_test "${CMAKE_CURRENT_BINARY_DIR}/random_device_test")
+  add_test(NAME random_device_compile
+    COMMAND "${CMAKE_CUDA_COMPILER}" -std=c++20 -arch=sm_90a -Werror all-warnings
+      "-I${PROJECT_SOURCE_DIR}/include" "-I${PROJECT_SOURCE_DIR}/src" "-I${MOEGEMM_DLPACK_INCLUDE_DIR}"
+      "${CMAKE_CURRENT_SOURCE_DIR}/random/device_test.cu" -o "${device_test}")
+  set_tests_properties(random_device_compile PROPERTIES LABELS cuda FIXTURES_SETUP random_device)
+  add_test(NAME random_device COMMAND "${device_test}")
+  set_tests_properties(random_device PROPERTIES LABELS cuda FIXTURES_REQUIRED random_device SKIP_RETURN_CODE 77)
 endif()

@@ -51,7 +51,7 @@ struct MeterReader::Nvml {
     }
 };
 
-MeterReader::MeterReader(const std::string& pci_bus_id) : nvml_(nullptr) {
+MeterReader::MeterReader(const std::string& pci_bus_id) {
     void* const library = dlopen("libnvidia-ml.so.1", RTLD_NOW | RTLD_LOCAL);
     if (library == nullptr) {
         return;

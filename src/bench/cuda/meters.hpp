@@ -28,7 +28,7 @@ public:
 
 private:
     struct Nvml;
-    Nvml* nvml_;  ///< null where there is none
+    Nvml* nvml_ = nullptr;  ///< null where there is none
     double last_seconds_ = 0;
     double clock_sum_ = 0;
     double power_sum_ = 0;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 #include <vector>
 
 #include "bench/cuda/kernels.hpp"
@@ -52,11 +53,9 @@ double ReadFloor::microseconds(std::int64_t bytes, CacheRule rule) {
             continue;
         }
         (void)read(way);
-        std::vector<double> samples;
-        for (int i = 0; i < 7; ++i) {
-            samples.push_back(read(way));
-        }
-        trials.push_back({&way, summarize(samples, 0).median});
+        std::vector<double> samples(7);
+        std::generate(samples.begin(), samples.end(), [&] { return read(way); });
+        trials.push_back({&way, summarize(std::move(samples), 0).median});
     }
     // The best of few samples is a lucky one: the first three are measured again, for as long as a case would be.
     std::sort(trials.begin(), trials.end(),

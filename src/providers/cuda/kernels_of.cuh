@@ -24,9 +24,11 @@ Kernel kernel_of() {
             Tile::blocks_an_sm};
 }
 
-/// Whether registers suffice for the largest tile: not beside a group's sums, nor beside scales of 16 on both sides.
+/// Whether registers suffice for the largest tile: not beside a group's sums, nor beside scales of 16 on both sides,
+/// nor, without the instruction for e4m3, for decoding both 8-bit formats.
 template <class R>
-inline constexpr bool has_room = R::scale_at != ScaleAt::sums && !(R::tokens_scaled && R::group < step_depth);
+inline constexpr bool has_room = R::scale_at != ScaleAt::sums && !(R::tokens_scaled && R::group < step_depth) &&
+                                 !std::is_same_v<typename R::Weight, EitherFp8Element>;
 
 template <class R>
 Kernels kernels_of() {
