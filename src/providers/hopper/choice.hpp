@@ -13,7 +13,8 @@ namespace moegemm::hopper {
 /// Rows of A that a copy engine's tile of it must start at: rows of 16 bytes.
 inline constexpr std::int64_t tma_bytes = 16;
 
-/// The tiling for `rows` rows over `experts` experts, on a GPU of `processors` SMs.
+/// The tiling for `rows` rows over `experts` experts, on a GPU of `processors` SMs, where the widest tile has
+/// `wide_columns`.
 ///
 /// Up to some rows an expert, the weights' way from memory is all that counts. Tiles of `few_*` load and multiply only
 /// the rows that an expert has; those of 128 columns read rows of A half as often and serve more rows, those of 64 give
@@ -21,13 +22,13 @@ inline constexpr std::int64_t tma_bytes = 16;
 /// tile as long as W's. Tiles of 128 rows fill the tensor cores; wider ones move fewer bytes between the L2 and the
 /// SMs.
 [[nodiscard]] constexpr Tiling choose_tiling(std::int64_t rows, std::int64_t experts, std::int64_t columns,
-                                             int processors) noexcept {
+                                             int wide_columns, int processors) noexcept {
     const std::int64_t mean = (rows + experts - 1) / experts;
     if (mean <= 64) {
         const std::int64_t used = rows < experts ? rows : experts;
         return mean <= 1 && used * ((columns + 127) / 128) < processors ? Tiling::few_16 : Tiling::few_64;
     }
-    return mean <= 192 ? Tiling::many_128 : Tiling::many_wide;
+    return mean <= (wide_columns < 256 ? 256 : 128) ? Tiling::many_128 : Tiling::many_wide;
 }
 
 /// The nearest tiling that the kind of elements has a kernel for.

@@ -14,7 +14,7 @@ TEST(HopperChoice, MoreRowsNeverTakeSmallerTiles) {
         for (const std::int64_t columns : {1, 768, 4096, 14336}) {
             int before = 0;
             for (std::int64_t rows = 0; rows <= 1 << 20; rows += 1 + rows / 7) {
-                const int tiling = static_cast<int>(choose_tiling(rows, experts, columns, 132));
+                const int tiling = static_cast<int>(choose_tiling(rows, experts, columns, 256, 132));
                 EXPECT_GE(tiling, before);
                 before = tiling;
             }
@@ -24,9 +24,14 @@ TEST(HopperChoice, MoreRowsNeverTakeSmallerTiles) {
 }
 
 TEST(HopperChoice, FewTilesAreSmall) {
-    EXPECT_EQ(choose_tiling(0, 16, 2048, 132), Tiling::few_16);
-    EXPECT_EQ(choose_tiling(8, 128, 768, 132), Tiling::few_16);  // 48 tiles of 128 columns
-    EXPECT_EQ(choose_tiling(16, 16, 2048, 132), Tiling::few_64);
+    EXPECT_EQ(choose_tiling(0, 16, 2048, 256, 132), Tiling::few_16);
+    EXPECT_EQ(choose_tiling(8, 128, 768, 256, 132), Tiling::few_16);  // 48 tiles of 128 columns
+    EXPECT_EQ(choose_tiling(16, 16, 2048, 256, 132), Tiling::few_64);
+}
+
+TEST(HopperChoice, NarrowerTilesAreWorthLess) {
+    EXPECT_EQ(choose_tiling(192 * 16, 16, 2048, 256, 132), Tiling::many_wide);
+    EXPECT_EQ(choose_tiling(192 * 16, 16, 2048, 192, 132), Tiling::many_128);
 }
 
 TEST(HopperChoice, LargeWeightsStayInOrder) {

@@ -13,7 +13,8 @@
 ///   │ A ≤ tokens   │ A            │
 ///   └──────────────┴──────────────┘
 ///
-/// Two warps load, one weights and one rows of A, in a ring all of whose stages are on their way at once.
+/// A warp loads weights and another rows of A, with two more for block scales, in a ring all of whose stages are on
+/// their way at once.
 #pragma once
 
 #include "providers/hopper/kernels/block_scales.cuh"
@@ -37,7 +38,10 @@ struct FewRowsShape {
     int ctas;       ///< on an SM
 
     static constexpr int chunks = 2;
-    [[nodiscard]] constexpr int threads() const { return consumers * warpgroup + 2 * 32; }
+    static constexpr int scale_warps = 2;
+    [[nodiscard]] constexpr int threads(bool block_scaled) const {
+        return consumers * warpgroup + (2 + (block_scaled ? scale_warps : 0)) * 32;
+    }
     /// Rows of A that one copy brings.
     [[nodiscard]] constexpr int box() const { return tokens <= 16 ? 8 : 16; }
     [[nodiscard]] constexpr TileShape tile() const { return {tokens, consumers * wgmma_rows, 0, 1}; }
@@ -138,7 +142,7 @@ __device__ __forceinline__ void few_rows_tile(const Call& call, const Tile& tile
 
 /// \tparam Shape holds the FewRowsShape: nvcc makes no kernels of templates over structures
 template <class E, class Shape>
-__global__ void __launch_bounds__(Shape::value.threads(), Shape::value.ctas)
+__global__ void __launch_bounds__(Shape::value.threads(E::is_block_scaled), Shape::value.ctas)
     few_rows(const __grid_constant__ Maps maps, const __grid_constant__ Call call) {
     constexpr FewRowsShape shape = Shape::value;
     constexpr SmemPlan plan = shape.smem(E::is_block_scaled);
@@ -148,7 +152,7 @@ __global__ void __launch_bounds__(Shape::value.threads(), Shape::value.ctas)
     std::uint64_t* const empty = full + shape.stages;
     if (threadIdx.x == 0) {
         for (int stage = 0; stage < shape.stages; ++stage) {
-            ptx::mbarrier_init(full + stage, E::is_block_scaled ? 2 + 32 : 2);
+            ptx::mbarrier_init(full + stage, E::is_block_scaled ? 3 : 2);
             ptx::mbarrier_init(empty + stage, shape.consumers * (warpgroup / 32));
         }
         ptx::fence_mbarrier_init();
@@ -185,14 +189,13 @@ __global__ void __launch_bounds__(Shape::value.threads(), Shape::value.ctas)
             }
             return;
         }
-        while (walk.next(tile)) {  // rows of A, and block scales
-            const BlockScaleCopy<shape.scales()> scale_copy(call, tile);
-            const int boxes = ceil_div(tile.rows, shape.box());
-            const int box_bytes = shape.box() * row_bytes;
-            for (int step = 0; step < steps; ++step) {
-                ptx::mbarrier_wait(empty + place.stage, place.parity ^ 1);
-                std::uint64_t* const barrier = full + place.stage;
-                if (leader) {
+        if (threadIdx.x % warpgroup < 64) {  // rows of A
+            while (walk.next(tile)) {
+                const int boxes = ceil_div(tile.rows, shape.box());
+                const int box_bytes = shape.box() * row_bytes;
+                for (int step = 0; step < steps && leader; ++step) {
+                    ptx::mbarrier_wait(empty + place.stage, place.parity ^ 1);
+                    std::uint64_t* const barrier = full + place.stage;
                     std::uint8_t* const a = shared + place.stage * plan.stage_bytes() + plan.a_offset();
                     ptx::mbarrier_arrive_expect(barrier, FewRowsShape::chunks * boxes * box_bytes);
 #pragma unroll
@@ -203,15 +206,31 @@ __global__ void __launch_bounds__(Shape::value.threads(), Shape::value.ctas)
                                              tile.row + box * shape.box(), ptx::Evict::last);
                         }
                     }
+                    place.advance();
                 }
                 __syncwarp();
-                if constexpr (E::is_block_scaled) {
-                    scale_copy.start(
-                        call, step * FewRowsShape::chunks,
-                        reinterpret_cast<float*>(shared + plan.scale_offset()) + place.stage * plan.scales);
-                    ptx::cp_async_arrive(barrier);  // each lane, when its copies have ended
+            }
+            return;
+        }
+        if constexpr (E::is_block_scaled) {  // the other warps, a stage each in turn
+            int turn = static_cast<int>(threadIdx.x) % warpgroup / 32 - 2;
+            while (walk.next(tile)) {
+                const BlockScaleCopy<shape.scales()> scale_copy(call, tile);
+                for (int step = 0; step < steps; ++step) {
+                    if (turn == 0) {
+                        ptx::mbarrier_wait(empty + place.stage, place.parity ^ 1);
+                        scale_copy.start(
+                            call, step * FewRowsShape::chunks,
+                            reinterpret_cast<float*>(shared + plan.scale_offset()) + place.stage * plan.scales);
+                        ptx::cp_async_wait();
+                        __syncwarp();
+                        if (leader) {
+                            ptx::mbarrier_arrive(full + place.stage);
+                        }
+                    }
+                    turn = turn == 0 ? FewRowsShape::scale_warps - 1 : turn - 1;
+                    place.advance();
                 }
-                place.advance();
             }
         }
         return;

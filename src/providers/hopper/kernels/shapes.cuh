@@ -15,7 +15,7 @@ template <class E, class Shape>
     constexpr FewRowsShape shape = Shape::value;
     return {name,
             reinterpret_cast<const void*>(&few_rows<E, Shape>),
-            shape.threads(),
+            shape.threads(E::is_block_scaled),
             shape.smem(E::is_block_scaled).bytes(),
             1,
             shape.ctas,

@@ -76,9 +76,4 @@ __device__ __forceinline__ float2 load_shared_pair(const float* source) {
     return pair;
 }
 
-/// Arrives at the barrier when this thread's copies so far have ended.
-__device__ __forceinline__ void cp_async_arrive(std::uint64_t* barrier) {
-    asm volatile("cp.async.mbarrier.arrive.noinc.shared::cta.b64 [%0];" ::"r"(shared_address(barrier)) : "memory");
-}
-
 }  // namespace moegemm::hopper::ptx
