@@ -40,16 +40,13 @@ std::vector<std::filesystem::path> default_plugin_folders() {
 }
 
 std::vector<std::filesystem::path> plugin_folders() {
-    std::vector<std::filesystem::path> folders;
-    for (std::filesystem::path& path : named_paths()) {
+    std::vector<std::filesystem::path> folders = named_paths();
+    std::erase_if(folders, [](const std::filesystem::path& path) {
         std::error_code ignored;
-        if (std::filesystem::is_directory(path, ignored)) {
-            folders.push_back(std::move(path));
-        }
-    }
-    for (std::filesystem::path& path : default_plugin_folders()) {
-        folders.push_back(std::move(path));
-    }
+        return !std::filesystem::is_directory(path, ignored);
+    });
+    const std::vector<std::filesystem::path> defaults = default_plugin_folders();
+    folders.insert(folders.end(), defaults.begin(), defaults.end());
     return folders;
 }
 
