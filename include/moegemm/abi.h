@@ -101,7 +101,7 @@ typedef struct moegemm_provider {
     const char* description;
     int32_t device_type;       /**< DLDeviceType of its tensors */
     int32_t needs_host_counts; /**< run refuses to work without host_m_indptr */
-    const char* unavailable;   /**< why it cannot work on this machine (no driver, no GPU); null or empty where it can */
+    const char* unavailable; /**< why it cannot work on this machine (no driver, no GPU); null or empty where it can */
 
     /** MOEGEMM_OK and "fp32" or "promoted_128", "full" or "bf16"; MOEGEMM_UNSUPPORTED for a variant that is not
      * offered. */

@@ -43,7 +43,7 @@ struct ProviderInfo {
     std::string description;            ///< one line
     DLDeviceType device_type = kDLCPU;  ///< where its tensors live
     bool needs_host_counts = false;     ///< whether run() refuses to work without Operands::host_m_indptr
-    std::string unavailable;            ///< why it cannot work on this machine, with the system's own reason; else empty
+    std::string unavailable;  ///< why it cannot work on this machine, with the system's own reason; else empty
     std::array<VariantSupport, variants.size()> support{};  ///< in the variant table's order
 };
 

@@ -214,14 +214,13 @@ TEST(CacheFlush, IsAsLargeAsTheRuleSaysAndAllocatesLate) {
 }
 
 TEST(MakeDevice, RefusesWhatThereIsNot) {
-    for (const auto& [name, threads, argument] :
-         {std::tuple{"gpu", 0, "device"},
-          {"cuda:", 0, "device"},
-          {"cuda:x", 0, "device"},
-          {"cuda:-1", 0, "device"},
-          {"cuda:4096", 0, "device"},
-          {"cpu", -1, "threads"},
-          {"cpu", 100000, "threads"}}) {
+    for (const auto& [name, threads, argument] : {std::tuple{"gpu", 0, "device"},
+                                                  {"cuda:", 0, "device"},
+                                                  {"cuda:x", 0, "device"},
+                                                  {"cuda:-1", 0, "device"},
+                                                  {"cuda:4096", 0, "device"},
+                                                  {"cpu", -1, "threads"},
+                                                  {"cpu", 100000, "threads"}}) {
         try {
             (void)make_device(name, threads);
             FAIL() << name;
