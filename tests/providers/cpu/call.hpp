@@ -93,7 +93,8 @@ struct RunOptions {
 struct Tolerance {
     double norm;
     double row;
-    double cancelled = 0x1p-20;  ///< of the products' magnitudes, where those are given
+    static constexpr double cancelled_f32 = 0x1p-20;
+    double cancelled = cancelled_f32;  ///< of the products' magnitudes, where those are given
 };
 [[nodiscard]] Tolerance tolerance_of(DType dst);
 
