@@ -367,6 +367,9 @@ TEST(Runner, AnInterruptEndsPairsToo) {
         EXPECT_EQ(run.sink.records[0].measurement.value().samples, in_samples ? 4 : 1);
         EXPECT_EQ(run.sink.records[0].floor.compute_us, 10.0);
         EXPECT_EQ(run.stretches().at(1), times(in_samples ? 4 : 1, "cd"));
+        if (!in_samples) {
+            EXPECT_EQ(run.stretches().at(0), "cd");
+        }
         EXPECT_EQ(run.device.dense_alive, 0);
     }
 }
