@@ -81,6 +81,15 @@ public:
     /// µs of one dense product of M, N, K under `rule`; nothing where it cannot be measured. Measured once a run.
     [[nodiscard]] virtual std::optional<double> compute_floor_us(std::int64_t m, std::int64_t n, std::int64_t k,
                                                                  ComputeClass type, CacheRule rule) = 0;
+    /// The product behind compute_floor_us, to be taken in turns with the calls of a case so that both meet the same
+    /// clocks. \return times one product under the rule, in µs, and keeps its operands as long as it lives; empty where
+    /// the floor is not measured by running a product
+    /// \throws Error out_of_memory where the operands do not fit beside what is there
+    [[nodiscard]] virtual std::function<double()> dense_sample(std::int64_t /*m*/, std::int64_t /*n*/,
+                                                               std::int64_t /*k*/, ComputeClass /*type*/,
+                                                               CacheRule /*rule*/) {
+        return {};
+    }
 };
 
 /// A device by its name on the command line.

@@ -21,6 +21,7 @@
 #include "bench/record.hpp"
 #include "bench/sink.hpp"
 #include "bench/thread_team.hpp"
+#include "bench/timing.hpp"
 
 namespace moegemm::bench {
 
@@ -76,6 +77,9 @@ private:
     void run_case(const Case& item);
     void run_provider(CaseState& state, const Provider& provider, Record& record);
     void measure(CaseState& state, const Provider& provider, Plan& plan, Record& record);
+    [[nodiscard]] SampleSummary sample(const CaseState& state, const StoppingRule& rule,
+                                       const std::function<void()>& call, Record& record);
+    [[nodiscard]] std::function<double()> dense_sample(const CaseState& state);
     void prepare(CaseState& state, std::int64_t plan_bytes);
     void emit(const Record& record);
     void tell(const CaseState& state, std::string_view step) const;

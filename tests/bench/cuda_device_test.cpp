@@ -1,6 +1,10 @@
 // The benchmark's CUDA device on a GPU: operands, timing, floors. Each test is skipped where there is none.
+#include <algorithm>
 #include <cstring>
+#include <functional>
 #include <numeric>
+#include <tuple>
+#include <vector>
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
@@ -194,6 +198,48 @@ TEST_F(CudaDevice, MultipliesAsFastAsCublasLt) {
         }
     }
     EXPECT_FALSE(device().compute_floor_us(1 << 30, 1 << 30, 1 << 30, ComputeClass::bf16, CacheRule::cold));
+    EXPECT_FALSE(device().dense_sample(1 << 30, 1 << 30, 1 << 30, ComputeClass::bf16, CacheRule::cold));
+}
+
+TEST_F(CudaDevice, SamplesTheDenseProductAndReleasesIt) {
+    constexpr std::int64_t m = 16384;
+    constexpr std::int64_t n = 2048;
+    constexpr std::int64_t k = 4096;
+    for (const ComputeClass type : {ComputeClass::bf16, ComputeClass::int8}) {
+        const auto floor = device().compute_floor_us(m, n, k, type, CacheRule::cold);
+        const std::int64_t before = device().available_bytes();
+        std::function<double()> sample = device().dense_sample(m, n, k, type, CacheRule::cold);
+        ASSERT_EQ(floor.has_value(), static_cast<bool>(sample));
+        if (!sample) {
+            continue;
+        }
+        std::vector<double> samples(31);
+        std::generate(samples.begin(), samples.end(), sample);
+        const double median = summarize(samples, 0).median;
+        fmt::print("measured once {:.1f} us, sampled later {:.1f} us\n", *floor, median);
+        EXPECT_GT(median, 0.7 * *floor);  // clocks differ by less
+        EXPECT_LT(median, 1.4 * *floor);
+        EXPECT_LT(device().available_bytes(), before);
+        sample = nullptr;
+        EXPECT_EQ(device().available_bytes(), before);
+    }
+}
+
+TEST_F(CudaDevice, SaysThatTheDenseProductDoesNotFit) {
+    constexpr std::int64_t m = 16384;
+    if (!device().compute_floor_us(m, 2048, 4096, ComputeClass::bf16, CacheRule::cold)) {
+        GTEST_SKIP() << "no cuBLASLt";
+    }
+    constexpr std::int64_t left = std::int64_t{64} << 20;  // less than A
+    const auto hog = device().allocate(device().available_bytes() - left);
+    const std::int64_t before = device().available_bytes();
+    try {
+        (void)device().dense_sample(m, 2048, 4096, ComputeClass::bf16, CacheRule::cold);
+        FAIL() << "there was too little memory";
+    } catch (const Error& error) {
+        EXPECT_EQ(error.code(), ErrorCode::out_of_memory) << error.what();
+    }
+    EXPECT_EQ(device().available_bytes(), before);
 }
 
 }  // namespace

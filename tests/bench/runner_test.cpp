@@ -1,9 +1,15 @@
 #include "bench/runner.hpp"
 
+#include <algorithm>
+#include <array>
+#include <chrono>
 #include <cmath>
 #include <cstring>
 #include <map>
 #include <stdexcept>
+#include <string>
+#include <thread>
+#include <utility>
 
 #include <gtest/gtest.h>
 
@@ -68,7 +74,26 @@ public:
     }
     double time(CacheRule rule, const std::function<void()>& call) override {
         ++timed[rule];
+        if (rule == dense_rule) {
+            order += 'c';
+            if (call_us) {
+                return *call_us;  // y is there already
+            }
+        }
         return host_.time(CacheRule::warm, call);
+    }
+    [[nodiscard]] Meters take_meters() override {
+        ++meters_taken;
+        order += '|';
+        return {};
+    }
+    [[nodiscard]] std::function<double()> replay(CacheRule /*rule*/, const std::function<void()>& call) override {
+        EXPECT_EQ(dense_alive, 0);
+        return [this, call] {
+            call();
+            order += 'g';
+            return call_us.value_or(1.0);
+        };
     }
     [[nodiscard]] double read_floor_us(std::int64_t bytes, CacheRule /*rule*/) override {
         floor_bytes.push_back(bytes);
@@ -77,7 +102,26 @@ public:
     [[nodiscard]] std::optional<double> compute_floor_us(std::int64_t m, std::int64_t n, std::int64_t k,
                                                          ComputeClass type, CacheRule /*rule*/) override {
         floor_class = type;
-        return static_cast<double>(m * n * k) / 1e5;
+        return static_cast<double>(m * n * k) / products_per_us;
+    }
+    [[nodiscard]] std::function<double()> dense_sample(std::int64_t m, std::int64_t n, std::int64_t k,
+                                                       ComputeClass type, CacheRule rule) override {
+        if (!dense_us) {
+            return {};
+        }
+        EXPECT_EQ(type, floor_class);
+        dense_shape = {m, n, k};
+        dense_rule = rule;
+        if (dense_bytes > available) {
+            throw Error(ErrorCode::out_of_memory, "memory", "much", "less");
+        }
+        ++dense_samplers;
+        ++dense_alive;
+        const std::shared_ptr<void> operands(nullptr, [this](void*) { --dense_alive; });
+        return [this, operands] {
+            order += 'd';
+            return dense_us();
+        };
     }
 
     std::int64_t available = std::int64_t{1} << 30;
@@ -86,6 +130,17 @@ public:
     std::map<CacheRule, int> timed;
     std::vector<std::int64_t> floor_bytes;
     ComputeClass floor_class = ComputeClass::bf16;
+    double products_per_us = 1e5;
+
+    std::optional<double> call_us;     ///< what a timed call takes, instead of its own time
+    std::function<double()> dense_us;  ///< what a dense product takes; empty: there is none to be sampled
+    std::int64_t dense_bytes = 0;      ///< that it needs
+    std::vector<std::int64_t> dense_shape;
+    std::optional<CacheRule> dense_rule;
+    int meters_taken = 0;
+    int dense_samplers = 0;  ///< made
+    int dense_alive = 0;     ///< of them, not yet released
+    std::string order;       ///< from the first sampler on: (c)all, (d)ense product, (g)raph; | meters were taken
 
 private:
     HostDevice host_{1};
@@ -163,6 +218,160 @@ TEST(Runner, TheComputeFloorIsOfTheElementsKind) {
     words.variant = Variant::fp8_block;
     (void)run({case_of(words)});
     EXPECT_EQ(run.device.floor_class, ComputeClass::fp8);
+}
+
+/// A run on a device with dense products to be sampled. Each takes `compute_us` when it is measured for the first time,
+/// 1000 µs in the warm-up, 10 µs beside the samples; a call takes 15 µs, a read 2 µs.
+struct PairedRun : TestRun {
+    explicit PairedRun(const std::vector<Spoil>& spoils, double compute_us = 4.0) : TestRun(spoils) {
+        device.products_per_us = 24.0 * 48 * 64 / compute_us;
+        device.call_us = 15.0;
+        device.dense_us = [this] {
+            if (settled()) {
+                return 10.0;
+            }
+            std::this_thread::sleep_for(std::chrono::milliseconds(1));
+            return 1000.0;
+        };
+        options.max_time = 0.1;  // the samples take no time, the warm-up all of it
+    }
+    /// Whether the samples have begun: they are what stands between two readings of the meters.
+    [[nodiscard]] bool settled() const { return device.meters_taken % 2 == 1; }
+    /// What was run between the two readings of the meters of a record.
+    [[nodiscard]] std::vector<std::string> stretches() const {
+        std::vector<std::string> parts(1);
+        for (const char step : device.order) {
+            if (step == '|') {
+                parts.emplace_back();
+            } else {
+                parts.back() += step;
+            }
+        }
+        return parts;
+    }
+};
+
+std::string times(std::size_t count, const std::string& steps) {
+    std::string text;
+    for (std::size_t i = 0; i < count; ++i) {
+        text += steps;
+    }
+    return text;
+}
+
+TEST(Runner, CallsAndDenseProductsTakeTurnsWhereComputeMatters) {
+    PairedRun run({Spoil{}, Spoil{}});
+    ASSERT_EQ(run({case_of(int8_words)}).ok, 2) << run.sink.records.at(0).reason;
+    EXPECT_EQ(run.device.dense_shape, (std::vector<std::int64_t>{24, 48, 64}));
+    EXPECT_EQ(run.device.dense_rule, CacheRule::cold);
+    EXPECT_EQ(run.device.dense_samplers, 2) << "each provider's record has its own";
+    EXPECT_EQ(run.device.dense_alive, 0);
+    const std::vector<std::string> stretches = run.stretches();
+    ASSERT_EQ(stretches.size(), 5U) << run.device.order;
+    for (const std::size_t part : {0U, 1U, 3U}) {
+        EXPECT_GE(stretches[part].size(), 2U);
+        EXPECT_EQ(stretches[part], times(stretches[part].size() / 2, "cd"));
+    }
+    EXPECT_EQ(stretches[1], times(11, "cd")) << "warm-up pairs are no samples";
+    for (const Record& record : run.sink.records) {
+        EXPECT_EQ(record.measurement.value().samples, 11);
+        EXPECT_EQ(record.measurement.value().median_us, 15.0);
+        EXPECT_EQ(record.floor.read_us, 2.0);
+        EXPECT_EQ(record.floor.compute_us, 10.0)
+            << "the samples' median: neither the first measurement nor the warm-up";
+        EXPECT_DOUBLE_EQ(record.floor.ratio.value(), 1.5);
+    }
+}
+
+TEST(Runner, TheFloorOfPairsIsTheirMedian) {
+    PairedRun run({Spoil{}});
+    run.device.dense_us = [&run, i = 0U]() mutable {
+        return run.settled() ? std::array{9.0, 12.0, 40.0}[i++ % 3] : 1.0;
+    };
+    ASSERT_EQ(run({case_of(int8_words)}).ok, 1);
+    EXPECT_EQ(run.sink.records.at(0).floor.compute_us, 12.0);
+    EXPECT_DOUBLE_EQ(run.sink.records.at(0).floor.ratio.value(), 1.25);
+}
+
+TEST(Runner, AReadThatTakesLongerThanThePairedProductStaysTheFloor) {
+    PairedRun run({Spoil{}}, 1.0);  // half of the read's 2 µs
+    run.device.dense_us = [] { return 1.2; };
+    ASSERT_EQ(run({case_of(int8_words)}).ok, 1);
+    EXPECT_EQ(run.sink.records.at(0).floor.compute_us, 1.2);
+    EXPECT_DOUBLE_EQ(run.sink.records.at(0).floor.ratio.value(), 7.5);
+}
+
+TEST(Runner, ADenseProductFarBelowTheReadIsNotSampled) {
+    PairedRun run({Spoil{}}, 0.99);
+    ASSERT_EQ(run({case_of(int8_words)}).ok, 1);
+    EXPECT_EQ(run.device.dense_samplers, 0);
+    const Record& record = run.sink.records.at(0);
+    EXPECT_DOUBLE_EQ(record.floor.compute_us.value(), 0.99);
+    EXPECT_DOUBLE_EQ(record.floor.ratio.value(), record.measurement.value().median_us / 2.0);
+}
+
+TEST(Runner, WithoutMemoryForTheDenseProductItsFirstMeasurementStands) {
+    PairedRun run({Spoil{}});
+    run.device.dense_bytes = run.device.available + 1;
+    ASSERT_EQ(run({case_of(int8_words)}).ok, 1) << run.sink.records.at(0).reason;
+    EXPECT_EQ(run.sink.records.at(0).floor.compute_us, 4.0);
+    EXPECT_DOUBLE_EQ(run.sink.records.at(0).floor.ratio.value(), 3.75);
+    ASSERT_EQ(run.messages.size(), 1U);
+    EXPECT_NE(run.messages[0].find("test case: fake0: the dense product does not fit"), std::string::npos)
+        << run.messages[0];
+}
+
+TEST(Runner, InWarmCachesEachOfAPairRunsOnceForItselfFirst) {
+    PairedRun run({Spoil{}});
+    run.options.cache = CacheRule::warm;
+    ASSERT_EQ(run({case_of(int8_words)}).ok, 1);
+    const std::vector<std::string> stretches = run.stretches();
+    ASSERT_EQ(stretches.size(), 3U);
+    EXPECT_EQ(stretches[1], times(11, "ccdd"));
+    EXPECT_EQ(run.sink.records.at(0).measurement.value().samples, 11);
+}
+
+TEST(Runner, GraphReplaysFollowThePairs) {
+    PairedRun run({Spoil{}});
+    run.options.graph = true;
+    ASSERT_EQ(run({case_of(int8_words)}).ok, 1);
+    EXPECT_EQ(run.sink.records.at(0).measurement.value().graph_us, 15.0);
+    EXPECT_EQ(run.stretches().at(2).substr(0, 11), times(11, "g"));
+}
+
+TEST(Runner, ADenseProductThatFailsIsTheRecordsErrorAndIsReleased) {
+    PairedRun run({Spoil{}});
+    run.device.dense_us = []() -> double { throw Error(ErrorCode::internal, "product", "1", "0"); };
+    EXPECT_EQ(run({case_of(int8_words)}).errors, 1);
+    EXPECT_EQ(run.device.dense_alive, 0);
+    EXPECT_FALSE(run.sink.records.at(0).floor.compute_us);
+}
+
+TEST(Runner, AnInterruptEndsPairsToo) {
+    for (const char* const when : {"warm-up", "samples"}) {
+        std::atomic<bool> interrupt{false};
+        PairedRun run({Spoil{}, Spoil{}});
+        run.options.interrupt = &interrupt;
+        run.options.max_time = 60;
+        run.options.min_time = 60;
+        const bool in_samples = when == std::string("samples");
+        run.device.dense_us = [&, settled = 0]() mutable {
+            settled += run.settled() ? 1 : 0;
+            interrupt = !in_samples || settled == 4;
+            return 10.0;
+        };
+        const RunSummary summary = run({case_of(int8_words)});
+        EXPECT_TRUE(summary.interrupted);
+        EXPECT_EQ(summary.ok, 1);
+        ASSERT_EQ(run.sink.records.size(), 1U);
+        EXPECT_EQ(run.sink.records[0].measurement.value().samples, in_samples ? 4 : 1);
+        EXPECT_EQ(run.sink.records[0].floor.compute_us, 10.0);
+        EXPECT_EQ(run.stretches().at(1), times(in_samples ? 4 : 1, "cd"));
+        if (!in_samples) {
+            EXPECT_EQ(run.stretches().at(0), "cd");
+        }
+        EXPECT_EQ(run.device.dense_alive, 0);
+    }
 }
 
 TEST(Runner, ProvidersOfACaseShareItsOperands) {

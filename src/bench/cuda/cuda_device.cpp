@@ -47,6 +47,9 @@ private:
     cudaGraphExec_t graph_ = nullptr;
 };
 
+/// Of the dense product: e4m3 has the tensor cores' rate for int8, too.
+DType element_of(ComputeClass type) { return type == ComputeClass::bf16 ? DType::bf16 : DType::e4m3; }
+
 }  // namespace
 
 CudaDevice::CudaDevice(int ordinal) : CudaDevice(ordinal, open_gpu(ordinal)) {}
@@ -146,13 +149,20 @@ double CudaDevice::read_floor_us(std::int64_t bytes, CacheRule rule) {
 std::optional<double> CudaDevice::compute_floor_us(std::int64_t m, std::int64_t n, std::int64_t k, ComputeClass type,
                                                    CacheRule rule) {
     const UseDevice use(ordinal_);
-    const DType element = type == ComputeClass::bf16 ? DType::bf16 : DType::e4m3;
-    const auto key = std::tuple(m, n, k, element, rule);
-    auto known = products_.find(key);
-    if (known == products_.end()) {
-        known = products_.emplace(key, dense_product_.microseconds(m, n, k, element, rule)).first;
+    return dense_product_.microseconds({m, n, k, element_of(type)}, rule);
+}
+
+std::function<double()> CudaDevice::dense_sample(std::int64_t m, std::int64_t n, std::int64_t k, ComputeClass type,
+                                                 CacheRule rule) {
+    const UseDevice use(ordinal_);
+    const std::function<double()> sample = dense_product_.sampler({m, n, k, element_of(type)}, rule);
+    if (!sample) {
+        return {};
     }
-    return known->second;
+    return [this, sample] {
+        const UseDevice in_sample(ordinal_);
+        return sample();
+    };
 }
 
 }  // namespace moegemm::bench::cuda

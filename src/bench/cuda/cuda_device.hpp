@@ -3,10 +3,9 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
+#include <functional>
 #include <optional>
 #include <string>
-#include <tuple>
 #include <utility>
 
 #include "bench/cuda/call_timer.hpp"
@@ -51,6 +50,8 @@ public:
     [[nodiscard]] double read_floor_us(std::int64_t bytes, CacheRule rule) override;
     [[nodiscard]] std::optional<double> compute_floor_us(std::int64_t m, std::int64_t n, std::int64_t k,
                                                          ComputeClass type, CacheRule rule) override;
+    [[nodiscard]] std::function<double()> dense_sample(std::int64_t m, std::int64_t n, std::int64_t k,
+                                                       ComputeClass type, CacheRule rule) override;
 
 private:
     CudaDevice(int ordinal, const Gpu& gpu);
@@ -62,7 +63,6 @@ private:
     CallTimer timer_;
     ReadFloor read_floor_;
     DenseProduct dense_product_;
-    std::map<std::tuple<std::int64_t, std::int64_t, std::int64_t, DType, CacheRule>, std::optional<double>> products_;
 };
 
 }  // namespace moegemm::bench::cuda

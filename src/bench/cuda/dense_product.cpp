@@ -3,16 +3,19 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <string>
+#include <type_traits>
 #include <vector>
 
 #include <dlfcn.h>
 
 #include <library_types.h>
 
+#include <moegemm/error.hpp>
+
 #include "bench/cuda/memory.hpp"
 #include "bench/cuda/operand_fill.hpp"
 #include "bench/timing.hpp"
-#include "cuda/error.hpp"
 
 namespace moegemm::bench::cuda {
 namespace {
@@ -124,6 +127,105 @@ private:
 
 }  // namespace
 
+/// What the first measurement of a shape found.
+struct DenseProduct::Found {
+    lt::Algorithm algorithm;  ///< the fastest
+    double microseconds;      ///< its median
+};
+
+/// A shape as cuBLASLt wants it described, and its operands once they are there.
+class DenseProduct::Call {
+public:
+    Call(const Library& library, const Shape& shape, const Stream& stream)
+        : library_(library), shape_(shape), stream_(stream) {
+        // Column by column, as cuBLAS reads: W is (K, N) and to be transposed, A is (K, M), y is (N, M).
+        const int type = shape.element == DType::e4m3 ? CUDA_R_8F_E4M3 : CUDA_R_16BF;
+        const int transposed = lt::op_t;
+        const std::int8_t fast_accumulation = 0;
+        const auto u = [](std::int64_t value) { return static_cast<std::uint64_t>(value); };
+        described_ =
+            library.desc_create(desc_.out(), lt::compute_32f, CUDA_R_32F) == 0 &&
+            library.desc_set(desc_.get(), lt::desc_transa, &transposed, sizeof transposed) == 0 &&
+            library.desc_set(desc_.get(), lt::desc_fast_accum, &fast_accumulation, sizeof fast_accumulation) == 0 &&
+            library.layout_create(w_layout_.out(), type, u(shape.k), u(shape.n), shape.k) == 0 &&
+            library.layout_create(a_layout_.out(), type, u(shape.k), u(shape.m), shape.k) == 0 &&
+            library.layout_create(y_layout_.out(), CUDA_R_16BF, u(shape.n), u(shape.m), shape.n) == 0;
+    }
+
+    [[nodiscard]] static std::int64_t bytes(const Shape& shape) {
+        return (shape.m * shape.k + shape.n * shape.k) * info(shape.element).bytes + 2 * shape.m * shape.n +
+               workspace_bytes;
+    }
+
+    /// What the library's heuristic takes for the fastest algorithms; none where it refuses the shape.
+    [[nodiscard]] std::vector<lt::Algorithm> suggestions() const {
+        constexpr int most = 8;
+        std::array<lt::Heuristic, most> found{};
+        int count = 0;
+        Owned preference(library_.preference_destroy);
+        const std::uint64_t most_workspace = workspace_bytes;
+        const bool accepted =
+            described_ && library_.preference_create(preference.out()) == 0 &&
+            library_.preference_set(preference.get(), lt::preference_max_workspace, &most_workspace,
+                                    sizeof most_workspace) == 0 &&
+            library_.heuristics(library_.handle, desc_.get(), w_layout_.get(), a_layout_.get(), y_layout_.get(),
+                                y_layout_.get(), preference.get(), most, found.data(), &count) == 0;
+        std::vector<lt::Algorithm> algorithms;
+        for (int i = 0; accepted && i < count; ++i) {
+            if (const lt::Heuristic& way = found[static_cast<std::size_t>(i)]; way.state == 0) {
+                algorithms.push_back(way.algorithm);
+            }
+        }
+        return algorithms;
+    }
+
+    /// \throws Error out_of_memory
+    void allocate_operands() {
+        const std::int64_t size = info(shape_.element).bytes;
+        a_ = allocate(shape_.m * shape_.k * size);
+        w_ = allocate(shape_.n * shape_.k * size);
+        y_ = allocate(shape_.m * shape_.n * 2);
+        workspace_ = allocate(workspace_bytes);
+        fill_in_order({.seed = 0, .stream = 0, .dtype = shape_.element, .exponent = 0}, a_.get(), shape_.m * shape_.k,
+                      stream_.get());
+        fill_in_order({.seed = 0, .stream = 1, .dtype = shape_.element, .exponent = 0}, w_.get(), shape_.n * shape_.k,
+                      stream_.get());
+    }
+
+    /// \return the library's status: 0 where it took the algorithm
+    [[nodiscard]] int enqueue(const lt::Algorithm& algorithm) const {
+        const float one = 1;
+        const float zero = 0;
+        return library_.matmul(library_.handle, desc_.get(), &one, w_.get(), w_layout_.get(), a_.get(), a_layout_.get(),
+                               &zero, y_.get(), y_layout_.get(), y_.get(), y_layout_.get(), &algorithm,
+                               workspace_.get(), workspace_bytes, stream_.get());
+    }
+
+    /// µs of one product by an algorithm that the library took before.
+    [[nodiscard]] double time(const lt::Algorithm& algorithm, CallTimer& timer, CacheRule rule) const {
+        return timer.time(rule, [&] {
+            if (const int status = enqueue(algorithm); status != 0) {
+                throw Error(ErrorCode::internal, "cublasLtMatmul", std::to_string(status),
+                            "success (0), as of the same product before");
+            }
+        });
+    }
+
+private:
+    const Library& library_;
+    Shape shape_;
+    const Stream& stream_;
+    Owned desc_{library_.desc_destroy};
+    Owned w_layout_{library_.layout_destroy};
+    Owned a_layout_{library_.layout_destroy};
+    Owned y_layout_{library_.layout_destroy};
+    bool described_ = false;
+    std::shared_ptr<void> a_;
+    std::shared_ptr<void> w_;
+    std::shared_ptr<void> y_;
+    std::shared_ptr<void> workspace_;
+};
+
 DenseProduct::DenseProduct(const Stream& stream, CallTimer& timer)
     : library_(std::make_unique<Library>()), stream_(stream), timer_(timer) {
     if (!library_->open()) {
@@ -133,86 +235,82 @@ DenseProduct::DenseProduct(const Stream& stream, CallTimer& timer)
 
 DenseProduct::~DenseProduct() = default;
 
-std::optional<double> DenseProduct::microseconds(std::int64_t m, std::int64_t n, std::int64_t k, DType element,
-                                                 CacheRule rule) {
-    const std::int64_t size = info(element).bytes;
+std::optional<double> DenseProduct::microseconds(const Shape& shape, CacheRule rule) {
+    const Found* const found = find(shape, rule);
+    return found == nullptr ? std::nullopt : std::optional(found->microseconds);
+}
+
+std::function<double()> DenseProduct::sampler(const Shape& shape, CacheRule rule) {
+    const Found* const found = find(shape, rule);
+    if (found == nullptr) {
+        return {};
+    }
+    const auto call = std::make_shared<Call>(*library_, shape, stream_);
+    call->allocate_operands();
+    return [this, call, rule, algorithm = found->algorithm] { return call->time(algorithm, timer_, rule); };
+}
+
+const DenseProduct::Found* DenseProduct::find(const Shape& shape, CacheRule rule) {
+    const auto key = std::pair(shape, rule);
+    auto known = known_.find(key);
+    if (known == known_.end()) {
+        known = known_.emplace(key, measure(shape, rule)).first;
+    }
+    return known->second.get();
+}
+
+std::unique_ptr<const DenseProduct::Found> DenseProduct::measure(const Shape& shape, CacheRule rule) {
     // Each limit keeps the next product within 64 bits.
     constexpr std::int64_t limit = std::int64_t{1} << 30;
-    if (!library_ || m <= 0 || m > limit || n > limit || k > limit ||
-        (m * k + n * k) * size + 2 * m * n + workspace_bytes + timer_.bytes_to_allocate(rule) + (1 << 20) >
-            free_bytes()) {
-        return std::nullopt;
+    constexpr std::int64_t alignment_bytes = 1 << 20;
+    if (!library_ || shape.m <= 0 || shape.m > limit || shape.n > limit || shape.k > limit ||
+        Call::bytes(shape) + timer_.bytes_to_allocate(rule) + alignment_bytes > free_bytes()) {
+        return nullptr;
     }
-    // Column by column, as cuBLAS reads: W is (K, N) and to be transposed, A is (K, M), y is (N, M).
-    Library& library = *library_;
-    Owned desc(library.desc_destroy);
-    Owned w_layout(library.layout_destroy);
-    Owned a_layout(library.layout_destroy);
-    Owned y_layout(library.layout_destroy);
-    Owned preference(library.preference_destroy);
-    const int type = element == DType::e4m3 ? CUDA_R_8F_E4M3 : CUDA_R_16BF;
-    const int transposed = lt::op_t;
-    const std::int8_t fast_accumulation = 0;
-    const std::uint64_t most_workspace = workspace_bytes;
-    const auto u = [](std::int64_t value) { return static_cast<std::uint64_t>(value); };
-    std::array<lt::Heuristic, 8> found{};
-    int count = 0;
-    const bool accepted =
-        library.desc_create(desc.out(), lt::compute_32f, CUDA_R_32F) == 0 &&
-        library.desc_set(desc.get(), lt::desc_transa, &transposed, sizeof transposed) == 0 &&
-        library.desc_set(desc.get(), lt::desc_fast_accum, &fast_accumulation, sizeof fast_accumulation) == 0 &&
-        library.layout_create(w_layout.out(), type, u(k), u(n), k) == 0 &&
-        library.layout_create(a_layout.out(), type, u(k), u(m), k) == 0 &&
-        library.layout_create(y_layout.out(), CUDA_R_16BF, u(n), u(m), n) == 0 &&
-        library.preference_create(preference.out()) == 0 &&
-        library.preference_set(preference.get(), lt::preference_max_workspace, &most_workspace,
-                               sizeof most_workspace) == 0 &&
-        library.heuristics(library.handle, desc.get(), w_layout.get(), a_layout.get(), y_layout.get(), y_layout.get(),
-                           preference.get(), static_cast<int>(found.size()), found.data(), &count) == 0;
-    if (!accepted || count <= 0) {
-        return std::nullopt;
-    }
-
-    const std::shared_ptr<void> a = allocate(m * k * size);
-    const std::shared_ptr<void> w = allocate(n * k * size);
-    const std::shared_ptr<void> y = allocate(m * n * 2);
-    const std::shared_ptr<void> workspace = allocate(workspace_bytes);
-    fill_in_order({.seed = 0, .stream = 0, .dtype = element, .exponent = 0}, a.get(), m * k, stream_.get());
-    fill_in_order({.seed = 0, .stream = 1, .dtype = element, .exponent = 0}, w.get(), n * k, stream_.get());
-    const float one = 1;
-    const float zero = 0;
-    bool failed = false;
-    const auto sample = [&](const lt::Heuristic& way) {
-        return timer_.time(rule, [&] {
-            failed = library.matmul(library.handle, desc.get(), &one, w.get(), w_layout.get(), a.get(), a_layout.get(),
-                                    &zero, y.get(), y_layout.get(), y.get(), y_layout.get(), &way.algorithm,
-                                    workspace.get(), workspace_bytes, stream_.get()) != 0;
-        });
+    Call call(*library_, shape, stream_);
+    struct Trial {
+        lt::Algorithm algorithm;
+        std::vector<double> samples;
     };
-    const lt::Heuristic* best = nullptr;
-    double best_us = 0;
-    for (int i = 0; i < count; ++i) {
-        const lt::Heuristic& way = found[static_cast<std::size_t>(i)];
-        if (way.state != 0) {
-            continue;
+    std::vector<Trial> trials;
+    for (const lt::Algorithm& algorithm : call.suggestions()) {
+        trials.push_back({algorithm, {}});
+    }
+    if (trials.empty()) {
+        return nullptr;
+    }
+    call.allocate_operands();
+    // The first call loads an algorithm's code, or shows that the library does not take it after all.
+    std::erase_if(trials, [&](const Trial& trial) {
+        int status = 0;
+        (void)timer_.time(rule, [&] { status = call.enqueue(trial.algorithm); });
+        return status != 0;
+    });
+    if (trials.empty()) {
+        return nullptr;
+    }
+    // Clocks fall while matrix work goes on, so the algorithms take turns: each round has one clock for all of them.
+    // Some rounds go first, untimed, because the fall is steepest at the start.
+    constexpr double warm_up_seconds = 0.05;
+    constexpr int rounds = 5;
+    const double start = steady_seconds();
+    do {
+        for (const Trial& trial : trials) {
+            (void)call.time(trial.algorithm, timer_, rule);
         }
-        (void)sample(way);  // loads its code
-        for (int repeat = 0; repeat < 3 && !failed; ++repeat) {
-            const double microseconds = sample(way);
-            if (!failed && (best == nullptr || microseconds < best_us)) {
-                best = &way;
-                best_us = microseconds;
-            }
+    } while (steady_seconds() - start < warm_up_seconds);
+    for (int round = 0; round < rounds; ++round) {
+        for (Trial& trial : trials) {
+            trial.samples.push_back(call.time(trial.algorithm, timer_, rule));
         }
     }
-    if (best == nullptr) {
-        return std::nullopt;
-    }
+    const auto median = [](const Trial& trial) { return summarize(trial.samples, 0).median; };
+    const Trial& best = *std::min_element(trials.begin(), trials.end(),
+                                          [&](const Trial& a, const Trial& b) { return median(a) < median(b); });
     constexpr StoppingRule rule_of_samples{.min_samples = 11, .min_seconds = 0.02, .max_seconds = 0.25};
-    const double median = sample_until(
-                              rule_of_samples, [&] { return sample(*best); }, steady_seconds, nullptr)
-                              .median;
-    return failed ? std::nullopt : std::optional(median);
+    const SampleSummary samples = sample_until(
+        rule_of_samples, [&] { return call.time(best.algorithm, timer_, rule); }, steady_seconds, nullptr);
+    return std::make_unique<const Found>(Found{best.algorithm, samples.median});
 }
 
 }  // namespace moegemm::bench::cuda
