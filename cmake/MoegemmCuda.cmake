@@ -76,7 +76,9 @@ endfunction()
 function(moegemm_cuda_options target)
   moegemm_compile_options(${target})
   target_compile_options(${target} PRIVATE "$<$<COMPILE_LANGUAGE:CUDA>:-Xptxas=-v>")
-  set_property(TARGET ${target} APPEND PROPERTY CUDA_COMPILER_LAUNCHER "${PROJECT_SOURCE_DIR}/cmake/keep_ptxas_log.sh")
+  # Before any other launcher: a compiler cache repeats what the compiler said, but knows nothing of the log.
+  set_property(TARGET ${target} PROPERTY CUDA_COMPILER_LAUNCHER
+    "${PROJECT_SOURCE_DIR}/cmake/keep_ptxas_log.sh" ${CMAKE_CUDA_COMPILER_LAUNCHER})
   target_include_directories(${target} PRIVATE "${PROJECT_SOURCE_DIR}/src" ${CUDAToolkit_INCLUDE_DIRS})
 endfunction()
 
