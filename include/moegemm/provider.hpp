@@ -157,7 +157,13 @@ private:
         std::shared_ptr<const Provider> provider;
         std::string source;
     };
+    /// A plug-in library that was not loaded: why the providers that it is known to hold are not here.
+    struct Refused {
+        std::string file;
+        std::string reason;
+    };
     std::vector<Entry> entries_;
+    std::vector<Refused> refused_;
 };
 
 }  // namespace moegemm

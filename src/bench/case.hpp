@@ -13,7 +13,8 @@ namespace moegemm::bench {
 /// A case before anything of it has been checked.
 struct Case {
     std::vector<std::pair<std::string, ArgumentValue>> arguments;  ///< in the file's order; a later pair wins
-    std::string source;                                            ///< where it stands, for messages: file and entry
+    std::string routing;  ///< as Routing::parse takes it; empty where the run's is meant
+    std::string source;   ///< where it stands, for messages: file and entry
 };
 
 }  // namespace moegemm::bench

@@ -123,7 +123,7 @@ void Runner::run_case(const Case& item) {
     Record common;
     common.sku_name = device_.sku_name();
     common.arguments = item.arguments;
-    common.arguments.emplace_back("routing", routing_.text);
+    common.arguments.emplace_back("routing", item.routing.empty() ? routing_.text : item.routing);
     common.arguments.emplace_back("seed", static_cast<std::int64_t>(routing_.seed));
     guarded(common, [&] {
         Arguments arguments = Arguments::from(item.arguments, &state.ignored);
@@ -131,9 +131,10 @@ void Runner::run_case(const Case& item) {
         report_ignored(state);
         common.variant =
             resolve_variant(arguments.dtype, arguments.w_dtype, arguments.compute_dtype, arguments.dst_dtype).variant;
-        state.problem = Problem::from(arguments, routing_);
+        const Routing routing = item.routing.empty() ? routing_ : Routing::parse(item.routing, options_.seed);
+        state.problem = Problem::from(arguments, routing);
         arguments.scale_layout = to_string(state.problem->spec().scale_layout);
-        common.arguments = argument_pairs(arguments, routing_);
+        common.arguments = argument_pairs(arguments, routing);
         common.shape = shape_of(*state.problem);
         common.targets = targets_of(*state.problem);
     });

@@ -37,7 +37,7 @@ struct Progress {
 /// What a run is asked to do.
 struct RunOptions {
     std::vector<std::shared_ptr<const Provider>> providers;  ///< every case runs on each, in this order
-    std::string routing = "balanced";                        ///< as Routing::parse takes it
+    std::string routing = "balanced";                        ///< as Routing::parse takes it; of cases without their own
     std::uint64_t seed = 0;                                  ///< of the routing and of the operands
     CacheRule cache = CacheRule::cold;
     VerifyMode verify = VerifyMode::sample;

@@ -5,6 +5,28 @@
 #include <moegemm/error.hpp>
 
 namespace moegemm::bench {
+namespace {
+
+/// Takes a case's own routing out of its arguments. A file of counts is named from the workload file's folder.
+void take_routing(Case& item, const std::filesystem::path& folder) {
+    constexpr std::string_view counts = "counts:";
+    for (const auto& [key, value] : item.arguments) {
+        if (key != "routing") {
+            continue;
+        }
+        const auto* const text = std::get_if<std::string>(&value);
+        if (text == nullptr) {
+            throw Error(ErrorCode::parse, "routing", item.source, "a text, as --routing takes it");
+        }
+        item.routing = *text;
+        if (item.routing.starts_with(counts)) {
+            item.routing = std::string(counts) + (folder / item.routing.substr(counts.size())).string();
+        }
+    }
+    std::erase_if(item.arguments, [](const ArgumentPair& pair) { return pair.first == "routing"; });
+}
+
+}  // namespace
 
 Workload read_workload(const std::filesystem::path& path) {
     const std::filesystem::path suffix = path.extension();
@@ -12,7 +34,11 @@ Workload read_workload(const std::filesystem::path& path) {
         throw Error(ErrorCode::invalid_argument, "workload file", path.string(), "a file that ends in .json or .csv");
     }
     const std::string text = read_text_file(path);
-    return suffix == ".json" ? parse_workload_json(text, path) : parse_workload_csv(text, path);
+    Workload workload = suffix == ".json" ? parse_workload_json(text, path) : parse_workload_csv(text, path);
+    for (Case& item : workload.cases) {
+        take_routing(item, path.parent_path());
+    }
+    return workload;
 }
 
 }  // namespace moegemm::bench

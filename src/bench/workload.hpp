@@ -37,8 +37,9 @@ struct Workload {
     std::vector<SkippedOp> skipped;  ///< in the file's order
 };
 
-/// Reads a .json or .csv file.
-/// \throws Error io where it cannot be read; invalid_argument for another suffix; parse as the two functions below
+/// Reads a .json or .csv file. The key "routing", which is no argument of the op, becomes Case::routing.
+/// \throws Error io where it cannot be read; invalid_argument for another suffix; parse as the two functions below,
+///         or for a routing that is no text
 [[nodiscard]] Workload read_workload(const std::filesystem::path& path);
 
 /// `{"cases": [entries]}`, whose op is the file's stem, or `{"<op>": [entries], …}`. In an entry a scalar is a list of

@@ -1,5 +1,4 @@
 #include <array>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iostream>
@@ -14,6 +13,7 @@
 #include "bench/machine.hpp"
 #include "cli/command.hpp"
 #include "cli/console.hpp"
+#include "cli/nvcc.hpp"
 
 namespace moegemm::cli {
 namespace {
@@ -76,42 +76,30 @@ std::optional<std::string> find_driver() {
     return line;
 }
 
-/// A program on the PATH.
-std::optional<std::string> find_program(std::string_view name) {
-    const char* path = std::getenv("PATH");
-    for (const std::string& folder : CLI::detail::split(path == nullptr ? "" : path, ':')) {
-        std::error_code ignored;
-        const std::filesystem::path file = std::filesystem::path(folder) / name;
-        if (std::filesystem::is_regular_file(file, ignored)) {
-            return file.string();
-        }
-    }
-    return std::nullopt;
-}
-
-/// CUDA's compiler, also where a toolkit puts it without changing the PATH.
-std::optional<std::string> find_nvcc() {
-    constexpr const char* usual = "/usr/local/cuda/bin/nvcc";
-    std::error_code ignored;
-    const std::optional<std::string> found = find_program("nvcc");
-    return !found && std::filesystem::is_regular_file(usual, ignored) ? usual : found;
-}
-
 /// What doctor looked for, by name, and what it found.
 struct Finding {
     std::string name;
     std::optional<std::string> found;
+    std::string remedy;  ///< where something can be done about a thing that was not found
 };
+
+Finding nvcc_finding() {
+    std::error_code ignored;
+    const Nvcc nvcc = find_nvcc(std::filesystem::read_symlink("/proc/self/exe", ignored).parent_path());
+    return {"nvcc",
+            nvcc.file.empty() ? std::nullopt : std::optional(fmt::format("{}, release {}", nvcc.file, nvcc.release)),
+            nvcc.reason};
+}
 
 std::vector<Finding> find_gpu_parts() {
     const std::vector<std::string> gpus = find_gpus();
     std::vector<Finding> findings;
     findings.push_back(
-        {"NVIDIA GPUs", gpus.empty() ? std::nullopt : std::optional(fmt::format("{}", fmt::join(gpus, ", ")))});
-    findings.push_back({"NVIDIA kernel module", find_driver()});
-    findings.push_back({"nvcc", find_nvcc()});
+        {"NVIDIA GPUs", gpus.empty() ? std::nullopt : std::optional(fmt::format("{}", fmt::join(gpus, ", "))), ""});
+    findings.push_back({"NVIDIA kernel module", find_driver(), ""});
+    findings.push_back(nvcc_finding());
     for (const Library& library : libraries) {
-        findings.push_back({std::string(library.name), find_library(library)});
+        findings.push_back({std::string(library.name), find_library(library), ""});
     }
     return findings;
 }
@@ -121,6 +109,9 @@ void print_json(const Registry& registry) {
     json["machine"] = bench::to_json(bench::probe_machine());
     for (const Finding& finding : find_gpu_parts()) {
         json["found"][finding.name] = finding.found ? nlohmann::ordered_json(*finding.found) : nlohmann::ordered_json();
+        if (!finding.remedy.empty()) {
+            json["remedies"][finding.name] = finding.remedy;
+        }
     }
     for (const ProviderStatus& status : registry.status()) {
         json["providers"][status.name] = {
@@ -149,7 +140,8 @@ void print_text(const Registry& registry) {
                              machine.load_1min > 0.5 ? ": other work on this machine falsifies figures" : "")});
     rows.push_back({"moegemm", fmt::format("{}, {}", machine.moegemm_version, machine.compiler)});
     for (const Finding& finding : find_gpu_parts()) {
-        rows.push_back({finding.name, finding.found.value_or("not found")});
+        rows.push_back({finding.name, finding.found.value_or(
+                                          finding.remedy.empty() ? "not found" : "none to use; " + finding.remedy)});
     }
     print_columns(rows);
     std::cout << '\n';

@@ -16,29 +16,30 @@ namespace {
 struct KnownProvider {
     std::string_view name;
     std::string_view description;
-    std::string_view reason;  ///< why it is not here where no library offers it
-    std::string_view remedy;  ///< the command or step that would change that
+    std::string_view library;  ///< the plug-in library that it comes in; empty for one that comes in none of ours
+    std::string_view reason;   ///< why it is not here where no library offers it
+    std::string_view remedy;   ///< the command or step that would change that
 };
 
 constexpr std::string_view built_in_reason = "built in, but not added to this registry";
 constexpr std::string_view built_in_remedy = "Registry::with_builtin()";
+constexpr std::string_view cuda_library = "moegemm_cuda.so";
+constexpr std::string_view cuda_reason =
+    MOEGEMM_HAS_CUDA ? "its plug-in library moegemm_cuda.so, which this build makes, is not here"
+                     : "not built: " MOEGEMM_CUDA_REASON;
+constexpr std::string_view cuda_remedy = "./dev cuda";
+constexpr std::string_view no_bridge = "not built: this version has no bridge to it";
 constexpr std::string_view plugin_remedy = "moegemm providers --plugin FILE, or MOEGEMM_PLUGIN_PATH";
 
 constexpr std::array<KnownProvider, 8> known_providers{{
-    {"reference", "float64 on one CPU thread: what every result is held against", built_in_reason, built_in_remedy},
-    {"cpu", "SIMD kernels for CPUs, multi-threaded", built_in_reason, built_in_remedy},
-    {"cuda", "kernels for NVIDIA GPUs from compute capability 8.0", "not built: its plug-in library is not here",
-     "./dev cuda"},
-    {"hopper", "kernels for NVIDIA Hopper GPUs (wgmma, TMA)", "not built: its plug-in library is not here",
-     "./dev cuda"},
-    {"flashinfer", "FlashInfer's grouped GEMMs, called for comparison", "not built: this version has no bridge to it",
-     plugin_remedy},
-    {"cudnn", "cuDNN's MoE grouped matmul, called for comparison", "not built: this version has no bridge to it",
-     plugin_remedy},
-    {"cublas", "cuBLASLt, one matmul an expert, called for comparison", "not built: this version has no bridge to it",
-     plugin_remedy},
-    {"onednn", "oneDNN, one matmul an expert, called for comparison", "not built: this version has no bridge to it",
-     plugin_remedy},
+    {"reference", "float64 on one CPU thread: what every result is held against", "", built_in_reason, built_in_remedy},
+    {"cpu", "SIMD kernels for CPUs, multi-threaded", "", built_in_reason, built_in_remedy},
+    {"cuda", "kernels for NVIDIA GPUs from compute capability 8.0", cuda_library, cuda_reason, cuda_remedy},
+    {"hopper", "kernels for NVIDIA Hopper GPUs (wgmma, TMA)", cuda_library, cuda_reason, cuda_remedy},
+    {"flashinfer", "FlashInfer's grouped GEMMs, called for comparison", "", no_bridge, plugin_remedy},
+    {"cudnn", "cuDNN's MoE grouped matmul, called for comparison", "", no_bridge, plugin_remedy},
+    {"cublas", "cuBLASLt, one matmul an expert, called for comparison", "", no_bridge, plugin_remedy},
+    {"onednn", "oneDNN, one matmul an expert, called for comparison", "", no_bridge, plugin_remedy},
 }};
 
 bool loaded_from(const std::string& source, const std::filesystem::path& path) {
@@ -60,16 +61,21 @@ void Registry::add(std::shared_ptr<const Provider> provider, std::string source)
 }
 
 void Registry::load_plugin(const std::filesystem::path& path) {
-    Registry grown = *this;  // all of the library's providers are added, or none
-    for (std::shared_ptr<const Provider>& provider : load_plugin_library(path)) {
-        try {
-            grown.add(std::move(provider), path.string());
-        } catch (const Error& error) {
-            throw Error(ErrorCode::plugin, "plugin", path.string(),
-                        fmt::format("a library whose providers have names of their own ({})", error.what()));
+    try {
+        Registry grown = *this;  // all of the library's providers are added, or none
+        for (std::shared_ptr<const Provider>& provider : load_plugin_library(path)) {
+            try {
+                grown.add(std::move(provider), path.string());
+            } catch (const Error& error) {
+                throw Error(ErrorCode::plugin, "plugin", path.string(),
+                            fmt::format("a library whose providers have names of their own ({})", error.what()));
+            }
         }
+        *this = std::move(grown);
+    } catch (const Error& error) {
+        refused_.push_back({path.filename().string(), error.what()});
+        throw;
     }
-    *this = std::move(grown);
 }
 
 std::vector<std::string> Registry::load_plugins(const std::filesystem::path& folder) {
@@ -127,7 +133,12 @@ std::vector<std::shared_ptr<const Provider>> Registry::providers() const {
 std::vector<ProviderStatus> Registry::status() const {
     std::vector<ProviderStatus> all;
     for (const KnownProvider& known : known_providers) {
-        all.push_back({std::string(known.name), std::string(known.description), false, std::string(known.reason),
+        const auto refused = std::find_if(refused_.begin(), refused_.end(), [&](const Refused& library) {
+            return !known.library.empty() && library.file == known.library;
+        });
+        all.push_back({std::string(known.name), std::string(known.description), false,
+                       refused == refused_.end() ? std::string(known.reason)
+                                                 : fmt::format("its library was refused: {}", refused->reason),
                        std::string(known.remedy), ""});
     }
     for (const Entry& entry : entries_) {

@@ -1,9 +1,11 @@
 // The workload files of this repository: every case is a problem, and what they promise is in them.
+#include <algorithm>
 #include <filesystem>
 #include <map>
 #include <set>
 #include <string>
 #include <tuple>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -18,7 +20,8 @@ const std::filesystem::path workloads = MOEGEMM_WORKLOADS;
 
 Problem problem_of(const Case& item) {
     std::vector<std::string> unknown;
-    Problem problem = Problem::from(Arguments::from(item.arguments, &unknown), Routing{});
+    const Routing routing = item.routing.empty() ? Routing{} : Routing::parse(item.routing, 0);
+    Problem problem = Problem::from(Arguments::from(item.arguments, &unknown), routing);
     EXPECT_TRUE(unknown.empty()) << item.source << ": " << unknown.front();
     return problem;
 }
@@ -54,6 +57,30 @@ TEST(WorkloadFiles, RooflineHoldsItsPoints) {
     }
     EXPECT_EQ(workload.cases.size(), 11U * 4U * 6U);
     EXPECT_EQ(points, expected);
+}
+
+TEST(WorkloadFiles, OneExpertHoldsEveryRowOfTheRooflinePoints) {
+    std::vector<std::vector<ArgumentPair>> points;
+    for (const Case& item : read_workload(workloads / "roofline.json").cases) {
+        points.push_back(item.arguments);
+    }
+    std::vector<std::vector<ArgumentPair>> skewed;
+    for (const Case& item : read_workload(workloads / "one_expert.json").cases) {
+        const Problem problem = problem_of(item);
+        EXPECT_TRUE(item.routing.starts_with("counts:")) << item.routing;
+        EXPECT_EQ(problem.rows_max(), problem.rows()) << item.routing;
+        EXPECT_GT(problem.rows(), 0);
+        EXPECT_EQ(problem.m_indptr()[1], 0) << "empty experts come before";
+        skewed.push_back(item.arguments);
+    }
+    const auto sorted = [](std::vector<std::vector<ArgumentPair>> all) {
+        for (std::vector<ArgumentPair>& pairs : all) {
+            std::sort(pairs.begin(), pairs.end());
+        }
+        std::sort(all.begin(), all.end());
+        return all;
+    };
+    EXPECT_EQ(sorted(skewed), sorted(points));
 }
 
 TEST(WorkloadFiles, QuickStartHoldsEveryVariantAtTwoSizes) {

@@ -118,6 +118,68 @@ TEST(BenchDryRun, TheQuickStartIsTheWorkloadFile) {
     EXPECT_EQ(built_in.out, file.out);
 }
 
+TEST(BenchDryRun, OneExpertHoldsEveryRowOfTheRooflinePoints) {
+    const ScratchFolder scratch;
+    const ChildResult result = run_moegemm(
+        {"bench", MOEGEMM_WORKLOADS "/one_expert.json", "--dry-run", "--provider", "cpu", "--out", scratch / "out"});
+    EXPECT_EQ(result.status, 0) << result.err;
+    const std::vector<Json> records = records_of(scratch / "out/records.jsonl");
+    ASSERT_EQ(records.size(), 11U * 4U * 6U);
+    for (const Json& record : records) {
+        EXPECT_EQ(record["status"], "planned") << record["reason"];
+        EXPECT_EQ(record["shape"]["experts_used"], 1);
+        EXPECT_EQ(record["shape"]["rows_max"], record["arguments"]["num_tokens"]);
+        EXPECT_NE(record["arguments"]["routing"].get<std::string>().find("_rows.json"), std::string::npos);
+    }
+}
+
+TEST(BenchDryRun, ACaseMayNameItsOwnRouting) {
+    const ScratchFolder scratch;
+    const auto workload = [&](const std::string& name, const std::string& routing) {
+        return scratch.write(name, R"({"moe_quant_group_gemm": [{"arg_type": "llm", "num_tokens": 6, "num_experts": 4,
+            "topk": 1, "hidden_size": 32, "new_hidden_size": 32, "dtype": "int8", "w_dtype": "int8",
+            "routing": )" + routing + "}]}");
+    };
+    scratch.write("six.json", "[1, 0, 5, 0]");
+    scratch.write("five.json", "[0, 0, 5, 0]");
+    const auto run = [&](const std::string& file) {
+        return run_moegemm({"bench", file, "--dry-run", "--provider", "cpu", "--routing", "zipf:1", "--seed", "3",
+                            "--out", scratch / "out"});
+    };
+    // A file of counts is looked for beside the workload file, whatever the current folder; --routing is of the others.
+    ChildResult result = run(workload("w.json", R"(["counts:six.json", "balanced"])"));
+    EXPECT_EQ(result.status, 0) << result.err;
+    std::vector<Json> records = records_of(scratch / "out/records.jsonl");
+    ASSERT_EQ(records.size(), 2U);
+    EXPECT_EQ(records[0]["arguments"]["routing"], "counts:" + (scratch / "six.json"));
+    EXPECT_EQ(records[0]["arguments"]["seed"], 3);
+    EXPECT_EQ(records[0]["shape"]["rows_max"], 5);
+    EXPECT_TRUE(records[0]["ignored"].empty()) << records[0]["ignored"];
+    EXPECT_EQ(records[1]["arguments"]["routing"], "balanced");
+    EXPECT_EQ(records[1]["shape"]["rows_max"], 2);
+    // A routing that does not fit is a record with its reason; one that is no text ends the run.
+    result = run(workload("w.json", R"(["counts:five.json", "counts:none.json", "zipf"])"));
+    EXPECT_EQ(result.status, 1) << result.err;
+    records = records_of(scratch / "out/records.jsonl");
+    ASSERT_EQ(records.size(), 3U);
+    for (const Json& record : records) {
+        EXPECT_EQ(record["status"], "error");
+        EXPECT_NE(record["reason"].get<std::string>().find("routing"), std::string::npos) << record["reason"];
+    }
+    result = run(workload("w.json", "7"));
+    EXPECT_EQ(result.status, 2);
+    EXPECT_NE(result.err.find("routing = "), std::string::npos) << result.err;
+    // CSV has the same key.
+    const std::string csv =
+        scratch.write("moe_quant_group_gemm.csv",
+                      "arg_type,num_tokens,num_experts,topk,hidden_size,new_hidden_size,dtype,w_dtype,"
+                      "routing\nllm,6,4,1,32,32,int8,int8,counts:six.json\n");
+    EXPECT_EQ(run(csv).status, 0);
+    records = records_of(scratch / "out/records.jsonl");
+    ASSERT_EQ(records.size(), 1U);
+    EXPECT_EQ(records[0]["shape"]["rows_max"], 5);
+}
+
 TEST(BenchDryRun, OtherOpsAreReported) {
     const ScratchFolder scratch;
     const std::string file =

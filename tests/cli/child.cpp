@@ -29,7 +29,7 @@ using Clock = std::chrono::steady_clock;
     if (options.prepare) {
         options.prepare();
     }
-    std::vector<std::string> words{MOEGEMM_PROGRAM};
+    std::vector<std::string> words{options.program.empty() ? MOEGEMM_PROGRAM : options.program.string()};
     words.insert(words.end(), arguments.begin(), arguments.end());
     std::vector<char*> pointers;
     for (std::string& word : words) {

@@ -19,6 +19,7 @@ struct ChildResult {
 
 /// What else to do to a child.
 struct ChildOptions {
+    std::filesystem::path program;  ///< a copy of the program in another folder; empty for the program itself
     int signal = 0;                 ///< sent after `signal_after`; 0 for none
     double signal_after = 0;        ///< seconds
     double time_limit = 120;        ///< seconds; then it is killed, and the test fails

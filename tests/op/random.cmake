@@ -19,7 +19,7 @@ if(MOEGEMM_HAS_CUDA)
     COMMAND "${CMAKE_CUDA_COMPILER}" -std=c++20 -arch=sm_90a -Werror all-warnings
       "-I${PROJECT_SOURCE_DIR}/include" "-I${PROJECT_SOURCE_DIR}/src" "-I${MOEGEMM_DLPACK_INCLUDE_DIR}"
       "${CMAKE_CURRENT_SOURCE_DIR}/random/device_test.cu" -o "${device_test}")
-  set_tests_properties(random_device_compile PROPERTIES LABELS cuda FIXTURES_SETUP random_device)
+  set_tests_properties(random_device_compile PROPERTIES LABELS cuda_host FIXTURES_SETUP random_device)
   add_test(NAME random_device COMMAND "${device_test}")
   set_tests_properties(random_device PROPERTIES LABELS cuda FIXTURES_REQUIRED random_device SKIP_RETURN_CODE 77)
 endif()

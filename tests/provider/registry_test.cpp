@@ -6,6 +6,7 @@
 
 #include "op/expect_error.hpp"
 #include "providers/reference/provider.hpp"
+#include "scratch_folder.hpp"
 
 namespace moegemm::test {
 namespace {
@@ -70,10 +71,27 @@ TEST(Registry, StatusKnowsTheWholeProject) {
     EXPECT_EQ(status[0].source, "built in");
     EXPECT_EQ(status[5].source, "/plugins/moegemm_cudnn.so");
     EXPECT_FALSE(status[2].available);
-    EXPECT_EQ(status[2].remedy, "./dev cuda");
-    EXPECT_NE(status[2].reason.find("not built"), std::string::npos);
+    for (const std::size_t gpu : {2U, 3U}) {
+        EXPECT_EQ(status[gpu].remedy, "./dev cuda");
+        const char* expected =
+            MOEGEMM_HAS_CUDA ? "moegemm_cuda.so, which this build makes, is not here" : "not built: ";
+        EXPECT_NE(status[gpu].reason.find(expected), std::string::npos) << status[gpu].reason;
+    }
     EXPECT_NE(status[7].remedy.find("--plugin FILE"), std::string::npos);
     EXPECT_NE(status[7].remedy.find("MOEGEMM_PLUGIN_PATH"), std::string::npos);
+}
+
+TEST(Registry, AKnownLibraryThatIsRefusedIsTheReason) {
+    const ScratchFolder folder;
+    const std::string path = folder.write("moegemm_cuda.so", "this is no library\n");
+    folder.write("moegemm_cudnn.so", "nor is this\n");
+    Registry registry = Registry::with_builtin();
+    EXPECT_EQ(registry.load_plugins(folder.path()).size(), 2U);
+    for (const ProviderStatus& row : registry.status()) {
+        const bool told = row.reason.find("its library was refused: plugin = " + path) != std::string::npos;
+        EXPECT_EQ(told, row.name == "cuda" || row.name == "hopper") << row.name << ": " << row.reason;
+        EXPECT_EQ(row.available, row.name == "cpu" || row.name == "reference") << row.name;
+    }
 }
 
 }  // namespace
