@@ -13,22 +13,22 @@ namespace moegemm::hopper {
 /// Rows of A that a copy engine's tile of it must start at: rows of 16 bytes.
 inline constexpr std::int64_t tma_bytes = 16;
 
-/// The tiling for `rows` rows over `experts` experts, on a GPU of `processors` SMs, where the widest tile has
-/// `wide_columns`.
+/// The tiling for `rows` rows over `experts` experts, on a GPU of `processors` SMs.
 ///
 /// Up to some rows an expert, the weights' way from memory is all that counts. Tiles of `few_*` load and multiply only
 /// the rows that an expert has; those of 128 columns read rows of A half as often and serve more rows, those of 64 give
 /// every SM something to do where there are few tiles in all. From about 64 rows on, rows of A are worth a side of the
-/// tile as long as W's. Tiles of 128 rows fill the tensor cores; wider ones move fewer bytes between the L2 and the
-/// SMs.
+/// tile as long as W's, unless there are so few tiles that half of the SMs would have none.
 [[nodiscard]] constexpr Tiling choose_tiling(std::int64_t rows, std::int64_t experts, std::int64_t columns,
-                                             int wide_columns, int processors) noexcept {
+                                             int processors) noexcept {
     const std::int64_t mean = (rows + experts - 1) / experts;
-    if (mean <= 64) {
-        const std::int64_t used = rows < experts ? rows : experts;
-        return mean <= 1 && used * ((columns + 127) / 128) < processors ? Tiling::few_16 : Tiling::few_64;
+    const std::int64_t used = rows < experts ? rows : experts;
+    const std::int64_t column_tiles = (columns + 127) / 128;
+    if (mean > 64) {
+        const std::int64_t parts = used * ((mean + 127) / 128) * column_tiles;
+        return parts <= processors / 2 ? Tiling::few_64 : Tiling::many_256;
     }
-    return mean <= (wide_columns < 256 ? 256 : 128) ? Tiling::many_128 : Tiling::many_wide;
+    return mean <= 1 && used * column_tiles < processors ? Tiling::few_16 : Tiling::few_64;
 }
 
 /// The nearest tiling that the kind of elements has a kernel for.
@@ -61,9 +61,13 @@ inline constexpr std::int64_t tma_bytes = 16;
 /// Whether weights are marked to leave the L2 first. Where each is read once, that spares what lies there from being
 /// written back while the call waits; where the weights are many times the L2, all of it is written back anyway, and
 /// the mark costs 5 %.
-[[nodiscard]] constexpr bool weights_leave_first(Tiling tiling, std::int64_t weight_bytes) noexcept {
+/// \param rows         of all experts
+/// \param tile_rows    of the kernel's tiles: up to as many an expert, weights are read once
+/// \param weight_bytes of all experts
+[[nodiscard]] constexpr bool weights_leave_first(std::int64_t rows, std::int64_t experts, int tile_rows,
+                                                 std::int64_t weight_bytes) noexcept {
     constexpr std::int64_t many = std::int64_t{400} << 20;
-    return tiling != Tiling::many_wide && weight_bytes < many;
+    return (rows + experts - 1) / experts <= tile_rows && weight_bytes < many;
 }
 
 }  // namespace moegemm::hopper

@@ -88,30 +88,28 @@ Call call_of(const GemmSpec& spec, const Operands& operands) {
 Chosen choose_kernel(const GemmSpec& spec, std::optional<Tiling> tiling, int processors) {
     const KernelSet* const set = kernels_of(spec);
     if (set == nullptr) {
-        return {nullptr, {}, fmt::format("no kernel for {}", spec.row().name)};
+        return {nullptr, fmt::format("no kernel for {}", spec.row().name)};
     }
     const std::int64_t bytes = spec.k * info(spec.a).bytes;
     if (bytes % tma_bytes != 0) {
-        return {nullptr, {}, fmt::format("rows of {} bytes: the copy engine takes multiples of {}", bytes, tma_bytes)};
+        return {nullptr, fmt::format("rows of {} bytes: the copy engine takes multiples of {}", bytes, tma_bytes)};
     }
     std::array<bool, tiling_count> made{};
-    const bool mapped = has_y_map(spec);
     for (std::size_t i = 0; i < made.size(); ++i) {
-        made[i] = (*set)[i].function != nullptr && (mapped || !(*set)[i].mapped);
+        made[i] = (*set)[i].function != nullptr;
     }
-    const Kernel& wide = (*set)[static_cast<std::size_t>(Tiling::many_wide)];
-    const Tiling chosen = nearest_tiling(
-        tiling.value_or(choose_tiling(spec.max_rows, spec.experts, spec.n, wide.tile_columns, processors)), made);
+    const Tiling chosen =
+        nearest_tiling(tiling.value_or(choose_tiling(spec.max_rows, spec.experts, spec.n, processors)), made);
     const Kernel& kernel = (*set)[static_cast<std::size_t>(chosen)];
     if (!counts_fit(spec.max_rows, spec.experts, spec.n, bytes, kernel.tile_rows, kernel.tile_columns)) {
-        return {nullptr, {}, "sizes beyond what its kernels count with"};
+        return {nullptr, "sizes beyond what its kernels count with"};
     }
-    return {&kernel, chosen, {}};
+    return {&kernel, {}};
 }
 
-HopperPlan::HopperPlan(const GemmSpec& spec, DLDevice device, const Kernel& kernel, Tiling tiling, int processors,
+HopperPlan::HopperPlan(const GemmSpec& spec, DLDevice device, const Kernel& kernel, int processors,
                        std::unique_ptr<Plan> general)
-    : Plan(spec, device), kernel_(kernel), tiling_(tiling), general_(std::move(general)), processors_(processors) {
+    : Plan(spec, device), kernel_(kernel), general_(std::move(general)), processors_(processors) {
     require_tensor_maps();
     const cuda::UseDevice use(device.device_id);
     cuda::check(
@@ -130,30 +128,27 @@ void HopperPlan::do_run(const Operands& operands, void* stream) {
     }
     const GemmSpec& s = spec();
     Call call = call_of(s, operands);
-    if (!is_aligned(operands.a.data(), tma_bytes) || !is_aligned(operands.w.data(), tma_bytes) ||
-        (kernel_.mapped && !call.y_map)) {
+    if (!is_aligned(operands.a.data(), tma_bytes) || !is_aligned(operands.w.data(), tma_bytes)) {
         general_->run(operands, stream);
         return;
     }
-    call.weights_first_out = weights_leave_first(tiling_, s.experts * s.n * s.k * info(s.w).bytes);
+    call.weights_first_out =
+        weights_leave_first(s.max_rows, s.experts, kernel_.tile_rows, s.experts * s.n * s.k * info(s.w).bytes);
     Maps maps{};
     maps.a = matrix_map(operands.a.data(), s.a, rows, s.k, kernel_.a_box);
+    maps.a_part = matrix_map(operands.a.data(), s.a, rows, s.k, kernel_.a_part_box);
     maps.w = matrices_map(operands.w.data(), s.w, s.experts, s.n, s.k, kernel_.w_box);
+    maps.w_part = matrices_map(operands.w.data(), s.w, s.experts, s.n, s.k, kernel_.w_part_box);
     if (call.y_map) {
         maps.y = matrix_map(operands.y.data(), s.dst, rows, s.n, wgmma_rows);
     }
 
     const cuda::UseDevice use(device().device_id);
-    cudaLaunchAttribute cluster{};
-    cluster.id = cudaLaunchAttributeClusterDimension;
-    cluster.val.clusterDim = {static_cast<unsigned>(kernel_.cluster), 1, 1};
     cudaLaunchConfig_t config{};
-    config.gridDim = dim3(static_cast<unsigned>(processors_ * kernel_.ctas / kernel_.cluster * kernel_.cluster));
+    config.gridDim = dim3(static_cast<unsigned>(processors_ * kernel_.ctas));
     config.blockDim = dim3(static_cast<unsigned>(kernel_.threads));
     config.dynamicSmemBytes = static_cast<std::size_t>(kernel_.shared_bytes);
     config.stream = static_cast<cudaStream_t>(stream);
-    config.attrs = &cluster;
-    config.numAttrs = kernel_.cluster > 1 ? 1 : 0;
     std::array<void*, 2> arguments{&maps, &call};
     cuda::check(cudaLaunchKernelExC(&config, kernel_.function, arguments.data()), kernel_.name.data());
 }

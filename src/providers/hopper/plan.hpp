@@ -17,7 +17,6 @@ namespace moegemm::hopper {
 /// \param tiling asked for by name, or nothing: choice.hpp's
 struct Chosen {
     const Kernel* kernel = nullptr;
-    Tiling tiling = Tiling::few_16;
     std::string reason;  ///< why there is no kernel
 };
 [[nodiscard]] Chosen choose_kernel(const GemmSpec& spec, std::optional<Tiling> tiling, int processors);
@@ -26,7 +25,7 @@ class HopperPlan final : public Plan {
 public:
     /// \param general takes calls whose tensors are not aligned for the copy engine
     /// \param processors SMs of the device
-    HopperPlan(const GemmSpec& spec, DLDevice device, const Kernel& kernel, Tiling tiling, int processors,
+    HopperPlan(const GemmSpec& spec, DLDevice device, const Kernel& kernel, int processors,
                std::unique_ptr<Plan> general);
 
     [[nodiscard]] std::size_t workspace_bytes() const override { return general_->workspace_bytes(); }
@@ -36,7 +35,6 @@ private:
     void do_run(const Operands& operands, void* stream) override;
 
     Kernel kernel_;
-    Tiling tiling_;
     std::unique_ptr<Plan> general_;
     int processors_;
 };

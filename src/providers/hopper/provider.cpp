@@ -19,7 +19,7 @@ namespace {
 
 using hopper::Tiling;
 
-constexpr std::array<std::string_view, hopper::tiling_count> tiling_names{"few_16", "few_64", "many_128", "many_wide"};
+constexpr std::array<std::string_view, hopper::tiling_count> tiling_names{"few_16", "few_64", "many_256"};
 
 bool is_hopper(int device) {
     int major = 0;
@@ -92,7 +92,7 @@ public:
         if (chosen.kernel == nullptr) {
             return general;
         }
-        return std::make_unique<hopper::HopperPlan>(spec, options.device, *chosen.kernel, chosen.tiling, processors,
+        return std::make_unique<hopper::HopperPlan>(spec, options.device, *chosen.kernel, processors,
                                                     std::move(general));
     }
 

@@ -14,38 +14,38 @@ TEST(HopperChoice, MoreRowsNeverTakeSmallerTiles) {
         for (const std::int64_t columns : {1, 768, 4096, 14336}) {
             int before = 0;
             for (std::int64_t rows = 0; rows <= 1 << 20; rows += 1 + rows / 7) {
-                const int tiling = static_cast<int>(choose_tiling(rows, experts, columns, 256, 132));
+                const int tiling = static_cast<int>(choose_tiling(rows, experts, columns, 132));
                 EXPECT_GE(tiling, before);
                 before = tiling;
             }
-            EXPECT_EQ(before, static_cast<int>(Tiling::many_wide));
+            EXPECT_EQ(before, static_cast<int>(Tiling::many_256));
         }
     }
 }
 
 TEST(HopperChoice, FewTilesAreSmall) {
-    EXPECT_EQ(choose_tiling(0, 16, 2048, 256, 132), Tiling::few_16);
-    EXPECT_EQ(choose_tiling(8, 128, 768, 256, 132), Tiling::few_16);  // 48 tiles of 128 columns
-    EXPECT_EQ(choose_tiling(16, 16, 2048, 256, 132), Tiling::few_64);
+    EXPECT_EQ(choose_tiling(0, 16, 2048, 132), Tiling::few_16);
+    EXPECT_EQ(choose_tiling(8, 128, 768, 132), Tiling::few_16);  // 48 tiles of 128 columns
+    EXPECT_EQ(choose_tiling(16, 16, 2048, 132), Tiling::few_64);
 }
 
-TEST(HopperChoice, NarrowerTilesAreWorthLess) {
-    EXPECT_EQ(choose_tiling(192 * 16, 16, 2048, 256, 132), Tiling::many_wide);
-    EXPECT_EQ(choose_tiling(192 * 16, 16, 2048, 192, 132), Tiling::many_128);
+TEST(HopperChoice, ManyRowsOfFewTilesAreCutSmall) {
+    EXPECT_EQ(choose_tiling(256, 1, 4096, 132), Tiling::few_64);    // 64 parts of 128 columns
+    EXPECT_EQ(choose_tiling(257, 1, 4096, 132), Tiling::many_256);  // 96
+    EXPECT_EQ(choose_tiling(128 * 16, 16, 2048, 132), Tiling::many_256);
 }
 
 TEST(HopperChoice, LargeWeightsStayInOrder) {
-    EXPECT_TRUE(weights_leave_first(Tiling::few_64, std::int64_t{268435456}));
-    EXPECT_FALSE(weights_leave_first(Tiling::few_64, std::int64_t{469762048}));
-    EXPECT_FALSE(weights_leave_first(Tiling::many_wide, 1024));
+    EXPECT_TRUE(weights_leave_first(128 * 16, 16, 128, std::int64_t{268435456}));
+    EXPECT_FALSE(weights_leave_first(128 * 16, 16, 128, std::int64_t{469762048}));
+    EXPECT_FALSE(weights_leave_first(128 * 16 + 1, 16, 128, 1024));
 }
 
 TEST(HopperChoice, TheNearestKernelThatIsMade) {
-    const std::array<bool, tiling_count> two{false, true, true, false};
+    const std::array<bool, tiling_count> two{false, true, true};
     EXPECT_EQ(nearest_tiling(Tiling::few_16, two), Tiling::few_64);
     EXPECT_EQ(nearest_tiling(Tiling::few_64, two), Tiling::few_64);
-    EXPECT_EQ(nearest_tiling(Tiling::many_128, two), Tiling::many_128);
-    EXPECT_EQ(nearest_tiling(Tiling::many_wide, two), Tiling::many_128);
+    EXPECT_EQ(nearest_tiling(Tiling::many_256, two), Tiling::many_256);
 }
 
 TEST(HopperChoice, CountsOfEveryRoutingFit) {

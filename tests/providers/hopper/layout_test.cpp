@@ -89,12 +89,14 @@ TEST(HopperSmemPlan, PartsFollowEachOther) {
     static_assert(plan.scale_offset() == plan.y_offset() + 4 * 64 * 128);
     static_assert(plan.factor_offset() == plan.scale_offset());
     static_assert(plan.barrier_offset() == plan.factor_offset() + 640 * 4);
-    static_assert(plan.bytes() == plan.barrier_offset() + 64);
+    static_assert(plan.tile_offset() == plan.barrier_offset() + 64);
+    static_assert(plan.bytes() == plan.tile_offset() + tile_slots(4) * 32);
     static_assert(plan.is_valid(1) && !plan.is_valid(2));
     constexpr SmemPlan scaled{64, 16, 2, 5, 0, 34, 0};
     static_assert(scaled.a_offset() == 2 * 64 * 128);
     static_assert(scaled.barrier_offset() == scaled.scale_offset() + 5 * 34 * 4);
     static_assert(scaled.barrier_offset() % 8 == 0, "barriers are 8 bytes");
+    static_assert(scaled.tile_offset() % 16 == 0 && scaled.tile_offset() - scaled.barrier_offset() >= 5 * 16);
     static_assert(scaled.is_valid(2) && !scaled.is_valid(3));
 }
 

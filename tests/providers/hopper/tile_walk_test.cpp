@@ -10,40 +10,47 @@
 namespace moegemm::hopper {
 namespace {
 
-/// How often each element of y (rows, columns) is in a tile; -1 in the first place where a tile leaves y.
+/// Every tile of a call, expert by expert.
 template <TileShape shape>
-std::vector<int> visits(const std::vector<std::int32_t>& m_indptr, int rows, int columns) {
-    std::vector<int> seen(static_cast<std::size_t>(rows) * static_cast<std::size_t>(columns));
+std::vector<Tile> all_tiles(const std::vector<std::int32_t>& m_indptr, int rows, int columns) {
+    std::vector<Tile> tiles;
     for (int expert = 0; expert + 1 < static_cast<int>(m_indptr.size()); ++expert) {
         const auto e = static_cast<std::size_t>(expert);
         const RowRange range = clamped_rows(m_indptr[e], m_indptr[e + 1], rows);
-        const int count = tile_count<shape>(range.count, columns);
-        for (int index = 0; index < count; ++index) {
-            int first_row = -1;
-            int first_column = -1;
-            for (int rank = 0; rank < shape.cluster; ++rank) {
-                const Tile tile = tile_at<shape>(expert, range, columns, index, rank);
-                EXPECT_EQ(tile.expert, expert);
-                EXPECT_GT(tile.rows, 0);
-                EXPECT_LE(tile.rows, shape.rows);
-                EXPECT_EQ(tile.column % shape.columns, 0);
-                if (tile.row < 0 || tile.row + tile.rows > rows || tile.column < 0) {
-                    return {-1};
-                }
-                if (rank == 0) {
-                    first_row = tile.row;
-                    first_column = tile.column;
-                } else if (tile.sharing == Sharing::weights) {  // what two CTAs share is the same for both
-                    EXPECT_EQ(tile.column, first_column);
-                } else {
-                    EXPECT_EQ(tile.sharing, Sharing::rows);
-                    EXPECT_EQ(tile.row, first_row);
-                }
-                for (int row = tile.row; row < tile.row + tile.rows; ++row) {
-                    for (int column = tile.column; column < tile.column + shape.columns && column < columns; ++column) {
-                        ++seen[static_cast<std::size_t>(row) * static_cast<std::size_t>(columns) +
-                               static_cast<std::size_t>(column)];
-                    }
+        for (int index = 0; index < tile_count<shape>(range.count, columns); ++index) {
+            tiles.push_back(tile_at<shape>(expert, range, columns, index));
+            EXPECT_EQ(tiles.back().expert, expert);
+        }
+    }
+    return tiles;
+}
+
+/// How often each element of y (rows, columns) is done by any of `ctas` CTAs; -1 in the first place where a tile leaves
+/// y.
+template <TileShape shape>
+std::vector<int> visits(const std::vector<std::int32_t>& m_indptr, int rows, int columns, int ctas) {
+    const std::vector<Tile> tiles = all_tiles<shape>(m_indptr, rows, columns);
+    const int count = static_cast<int>(tiles.size());
+    const int whole = whole_tiles<shape>(count, ctas);
+    std::vector<int> seen(static_cast<std::size_t>(rows) * static_cast<std::size_t>(columns));
+    for (int cta = 0; cta < ctas; ++cta) {
+        for (int index = cta;; index += ctas) {
+            const Item item = item_at<shape>(index, whole);
+            if (item.tile >= count) {
+                break;
+            }
+            const Tile tile = part_of<shape>(tiles[static_cast<std::size_t>(item.tile)], item.part);
+            EXPECT_GT(tile.rows, 0);
+            EXPECT_LE(tile.rows, shape.rows);
+            EXPECT_EQ(tile.column % shape.part, 0);
+            EXPECT_TRUE(tile.columns == shape.columns || tile.columns == shape.part);
+            if (tile.row < 0 || tile.row + tile.rows > rows || tile.column < 0) {
+                return {-1};
+            }
+            for (int row = tile.row; row < tile.row + tile.rows; ++row) {
+                for (int column = tile.column; column < tile.column + tile.columns && column < columns; ++column) {
+                    ++seen[static_cast<std::size_t>(row) * static_cast<std::size_t>(columns) +
+                           static_cast<std::size_t>(column)];
                 }
             }
         }
@@ -54,25 +61,25 @@ std::vector<int> visits(const std::vector<std::int32_t>& m_indptr, int rows, int
 template <TileShape shape>
 void check(const std::vector<std::int32_t>& m_indptr, int spare_rows, int columns) {
     const int used = m_indptr.back();
-    const std::vector<int> seen = visits<shape>(m_indptr, used + spare_rows, columns);
-    std::size_t wrong = 0;
-    for (std::size_t i = 0; i < seen.size(); ++i) {
-        const bool owned = static_cast<int>(i / static_cast<std::size_t>(columns)) < used;
-        wrong += seen[i] != (owned ? 1 : 0) ? 1U : 0U;
+    for (const int ctas : {1, 5, 132}) {
+        const std::vector<int> seen = visits<shape>(m_indptr, used + spare_rows, columns, ctas);
+        std::size_t wrong = 0;
+        for (std::size_t i = 0; i < seen.size(); ++i) {
+            const bool owned = static_cast<int>(i / static_cast<std::size_t>(columns)) < used;
+            wrong += seen[i] != (owned ? 1 : 0) ? 1U : 0U;
+        }
+        ASSERT_EQ(wrong, 0U) << "elements of " << used << " rows, " << columns << " columns, " << ctas << " CTAs";
     }
-    ASSERT_EQ(wrong, 0U) << "elements of " << used << " rows, " << columns << " columns";
 }
 
 void check_all(const std::vector<std::int32_t>& m_indptr, int spare_rows, int columns) {
-    check<TileShape{16, 64, 0, 1}>(m_indptr, spare_rows, columns);
-    check<TileShape{64, 128, 0, 1}>(m_indptr, spare_rows, columns);
-    check<TileShape{128, 192, 16, 1}>(m_indptr, spare_rows, columns);
-    check<TileShape{128, 128, 8, 2}>(m_indptr, spare_rows, columns);
-    // Small tiles meet every case of groups and pairs with few elements.
-    check<TileShape{2, 3, 2, 1}>(m_indptr, spare_rows, columns);
-    check<TileShape{2, 3, 0, 1}>(m_indptr, spare_rows, columns);
-    check<TileShape{2, 3, 2, 2}>(m_indptr, spare_rows, columns);
-    check<TileShape{1, 2, 3, 2}>(m_indptr, spare_rows, columns);
+    check<TileShape{16, 64, 64, 0}>(m_indptr, spare_rows, columns);
+    check<TileShape{64, 128, 64, 0}>(m_indptr, spare_rows, columns);
+    check<TileShape{128, 256, 128, 16}>(m_indptr, spare_rows, columns);
+    // Small tiles meet every case of groups and parts with few elements.
+    check<TileShape{2, 3, 3, 2}>(m_indptr, spare_rows, columns);
+    check<TileShape{2, 3, 1, 0}>(m_indptr, spare_rows, columns);
+    check<TileShape{1, 4, 2, 3}>(m_indptr, spare_rows, columns);
 }
 
 TEST(HopperTileWalk, EveryElementOnce) {
@@ -112,9 +119,36 @@ TEST(HopperTileWalk, NoOffsetsLeadOutside) {
             m_indptr.push_back(trial % 2 == 0 ? static_cast<std::int32_t>(random())
                                               : static_cast<std::int32_t>(random() % 200) - 50);
         }
-        EXPECT_NE(visits<(TileShape{16, 64, 0, 1})>(m_indptr, rows, 70).front(), -1);
-        EXPECT_NE(visits<(TileShape{4, 8, 2, 2})>(m_indptr, rows, 70).front(), -1);
+        EXPECT_NE(visits<(TileShape{16, 64, 64, 0})>(m_indptr, rows, 70, 3).front(), -1);
+        EXPECT_NE(visits<(TileShape{4, 8, 4, 2})>(m_indptr, rows, 70, 3).front(), -1);
     }
+}
+
+/// Rounds of whole tiles that the busiest CTA takes.
+template <TileShape shape>
+double rounds(int tiles, int ctas) {
+    constexpr int parts = shape.columns / shape.part;
+    const int whole = whole_tiles<shape>(tiles, ctas);
+    const auto busiest = [&](int items) { return (items + ctas - 1) / ctas; };
+    return busiest(whole) + busiest((tiles - whole) * parts) / static_cast<double>(parts);
+}
+
+TEST(HopperTileWalk, PartsEndSoonerOrAreNotMade) {
+    constexpr TileShape halves{128, 256, 128, 16};
+    constexpr TileShape quarters{128, 256, 64, 16};
+    for (const int ctas : {1, 2, 7, 132}) {
+        for (int tiles = 0; tiles <= 5 * ctas; ++tiles) {
+            const double uncut = (tiles + ctas - 1) / ctas;
+            EXPECT_LE(rounds<halves>(tiles, ctas), uncut);
+            EXPECT_LE(rounds<quarters>(tiles, ctas), uncut);
+            if (whole_tiles<halves>(tiles, ctas) < tiles) {
+                EXPECT_LT(rounds<halves>(tiles, ctas), uncut);
+            }
+        }
+    }
+    EXPECT_EQ(whole_tiles<halves>(132 * 3 + 66, 132), 132 * 3);       // half a tile for each CTA
+    EXPECT_EQ(whole_tiles<halves>(132 * 3 + 67, 132), 132 * 3 + 67);  // one would have two halves: as long as a whole
+    EXPECT_EQ(whole_tiles<halves>(40, 132), 0);
 }
 
 TEST(HopperTileWalk, DecreasingOffsetsOwnNothing) {

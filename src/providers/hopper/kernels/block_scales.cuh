@@ -41,20 +41,20 @@ public:
              min(tile.column / 128 + lane_ % stage.blocks, (call.columns - 1) / 128) * call.w_scale_column) {}
 
     /// Starts copying those of blocks `block` … of K to a stage. All lanes of a warp call.
-    __device__ __forceinline__ void start(const Call& call, int block, float* target) const {
+    __device__ __forceinline__ void start(const Call& call, int block, ptx::SharedAddress target) const {
 #pragma unroll
         for (int chunk = 0; chunk < stage.chunks; ++chunk) {
             // A stage may reach past K: sums of 0 there, which a factor of 0 leaves at 0.
             const bool inside = block + chunk < depth_blocks_;
             const int source = inside ? block + chunk : 0;
             if (lane_ < stage.blocks) {
-                ptx::cp_async_4(target + stage.w(chunk, lane_), w_ + source * call.w_scale_block, inside);
+                ptx::cp_async_4(target + stage.w(chunk, lane_) * 4, w_ + source * call.w_scale_block, inside);
             }
             const float* const a = a_ + source * call.a_scale_block;
 #pragma unroll
             for (int i = 0; i < (stage.rows + 31) / 32; ++i) {
                 if (lane_ + i * 32 < rows_) {  // those past the expert's are not written: any factor will do
-                    ptx::cp_async_4(target + stage.a(chunk, lane_ + i * 32), a + i * 32 * call.a_scale_row, inside);
+                    ptx::cp_async_4(target + stage.a(chunk, lane_ + i * 32) * 4, a + i * 32 * call.a_scale_row, inside);
                 }
             }
         }

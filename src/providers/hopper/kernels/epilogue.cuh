@@ -56,17 +56,16 @@ private:
 };
 
 /// Two values, rounded to nearest even and packed, the first in the low half; beyond the range they become infinite.
-template <Dst dst>
-__device__ __forceinline__ std::uint32_t pack(float low, float high) {
-    std::uint32_t bits;
-    if constexpr (dst == Dst::bf16) {
-        const __nv_bfloat162 pair = __floats2bfloat162_rn(low, high);
-        memcpy(&bits, &pair, sizeof bits);
-    } else {
-        const __half2 pair = __floats2half2_rn(low, high);
-        memcpy(&bits, &pair, sizeof bits);
-    }
-    return bits;
+/// Both types are made and one is taken: code for each apart would be twice as long, and what a call runs once is slow
+/// because of its length, coming from memory.
+__device__ __forceinline__ std::uint32_t pack(Dst dst, float low, float high) {
+    const __nv_bfloat162 as_bf16 = __floats2bfloat162_rn(low, high);
+    const __half2 as_f16 = __floats2half2_rn(low, high);
+    std::uint32_t bf16_bits;
+    std::uint32_t f16_bits;
+    memcpy(&bf16_bits, &as_bf16, sizeof bf16_bits);
+    memcpy(&f16_bits, &as_f16, sizeof f16_bits);
+    return dst == Dst::bf16 ? bf16_bits : f16_bits;
 }
 
 /// Writes (row, column) and (row, column + 1) of y, the part of it that lies within N columns.
@@ -89,7 +88,7 @@ __device__ __forceinline__ void store_pair(const Call& call, int row, int column
         return;
     }
     std::uint16_t* const y = static_cast<std::uint16_t*>(call.y) + at;
-    const std::uint32_t bits = call.dst == Dst::bf16 ? pack<Dst::bf16>(first, second) : pack<Dst::f16>(first, second);
+    const std::uint32_t bits = pack(call.dst, first, second);
     if (both && call.paired) {
         *reinterpret_cast<std::uint32_t*>(y) = bits;
     } else {
@@ -106,6 +105,7 @@ struct TilePart {
     int row;
     int rows;
     int column;
+    int columns;  ///< of the sums, from the first on: a multiple of 64
 };
 
 /// One warpgroup's way out of its accumulators, whose rows are rows of y: rounded, in chunks of 64 columns, to buffers
@@ -118,7 +118,7 @@ public:
     /// \param buffers of this warpgroup: `buffer_count` of SmemPlan::y_buffer_bytes
     /// \param scales  of this warpgroup: columns + 64 floats, where there are factors
     /// \param barrier number of a barrier of this warpgroup alone
-    __device__ __forceinline__ OutputBuffers(std::uint8_t* buffers, float* scales, int barrier)
+    __device__ __forceinline__ OutputBuffers(ptx::SharedAddress buffers, ptx::SharedAddress scales, int barrier)
         : buffers_(buffers), scales_(scales), barrier_(barrier) {}
 
     /// Starts copying the scales that store() will need, those of the tile before not being needed any more.
@@ -131,58 +131,56 @@ public:
             }
             for (int at = thread; at < columns; at += warpgroup) {
                 const bool exists = part.column + at < call.columns;
-                ptx::cp_async_4(scales_ + at, scales.channels() + (exists ? part.column + at : 0), exists);
+                ptx::cp_async_4(scales_ + at * 4, scales.channels() + (exists ? part.column + at : 0), exists);
             }
             if (thread < wgmma_rows) {
                 const bool exists = thread < part.rows;
-                ptx::cp_async_4(scales_ + columns + thread, scales.tokens() + (exists ? part.row + thread : 0), exists);
+                ptx::cp_async_4(scales_ + (columns + thread) * 4, scales.tokens() + (exists ? part.row + thread : 0),
+                                exists);
             }
         }
     }
 
-    /// \tparam mapped whether only y that Maps::y describes is ever stored to
-    template <bool mapped, class Sum>
-    __device__ __forceinline__ void store(const Call& call, const CUtensorMap* y_map, const Sum (&sums)[columns / 2],
+    template <class Sum, int count>
+    __device__ __forceinline__ void store(const Call& call, const CUtensorMap* y_map, const Sum (&sums)[count],
                                           const TilePart& part, int thread) {
         if (part.rows <= 0 || part.column >= call.columns) {
             return;
         }
         asm volatile("" : "+r"(thread));  // addresses are made here, not kept in registers from tile to tile
-        if (!mapped && !call.y_map) {
+        if (!call.y_map) {
             store_from_registers(call, sums, part, thread);
-        } else if (call.dst == Dst::bf16) {
-            store_by_chunks<Dst::bf16>(call, y_map, sums, part, thread);
         } else {
-            store_by_chunks<Dst::f16>(call, y_map, sums, part, thread);
+            store_by_chunks(call, y_map, sums, part, thread);
         }
     }
 
 private:
-    template <Dst dst, class Sum>
+    template <class Sum, int count>
     __device__ __forceinline__ void store_by_chunks(const Call& call, const CUtensorMap* y_map,
-                                                    const Sum (&sums)[columns / 2], const TilePart& part, int thread) {
-        constexpr int chunks = columns / 64;
-        constexpr bool all_at_once = buffer_count >= chunks;
+                                                    const Sum (&sums)[count], const TilePart& part, int thread) {
+        constexpr int chunks = count / 32;
         const OutputScales<factors> scales(call, part.expert);
         const bool scaled = scales.any();
         const int own_row = accumulator_row(thread, 0);
         float token[2] = {scales.alpha(), scales.alpha()};
 #pragma unroll
         for (int chunk = 0; chunk < chunks; ++chunk) {
-            if (!all_at_once || chunk == 0) {
-                if (thread == 0) {
-                    ptx::bulk_wait_read<all_at_once ? 0 : buffer_count - 1>();
-                }
-                if (factors != Factors::none && chunk == 0) {
-                    ptx::cp_async_wait();
-                }
-                ptx::named_barrier(barrier_, warpgroup);
+            if (chunk * 64 >= part.columns) {
+                break;
             }
+            if (thread == 0) {
+                ptx::bulk_wait_read<buffer_count - 1>();
+            }
+            if (factors != Factors::none && chunk == 0) {
+                ptx::cp_async_wait();
+            }
+            ptx::named_barrier(barrier_, warpgroup);
             if (factors != Factors::none && chunk == 0 && scaled) {
-                token[0] = ptx::load_shared(scales_ + columns + own_row);
-                token[1] = ptx::load_shared(scales_ + columns + own_row + 8);
+                token[0] = ptx::load_shared(scales_ + (columns + own_row) * 4);
+                token[1] = ptx::load_shared(scales_ + (columns + own_row + 8) * 4);
             }
-            std::uint8_t* const buffer = buffers_ + (all_at_once ? chunk : next_) * SmemPlan::y_buffer_bytes;
+            const ptx::SharedAddress buffer = buffers_ + next_ * SmemPlan::y_buffer_bytes;
 #pragma unroll
             for (int step = 0; step < 4; ++step) {
                 std::uint32_t bits[4];
@@ -191,34 +189,29 @@ private:
                     const int first = chunk * 32 + step * 8 + half * 4;
                     float2 channel = make_float2(1.0F, 1.0F);
                     if (factors != Factors::none && scaled) {
-                        channel = ptx::load_shared_pair(scales_ + accumulator_column(thread, first));
+                        channel = ptx::load_shared_pair(scales_ + accumulator_column(thread, first) * 4);
                     }
 #pragma unroll
                     for (int h = 0; h < 2; ++h) {
-                        bits[half * 2 + h] = pack<dst>(scales.apply(sums[first + h * 2], token[h], channel.x),
-                                                       scales.apply(sums[first + h * 2 + 1], token[h], channel.y));
+                        bits[half * 2 + h] = pack(call.dst, scales.apply(sums[first + h * 2], token[h], channel.x),
+                                                  scales.apply(sums[first + h * 2 + 1], token[h], channel.y));
                     }
                 }
                 ptx::stmatrix_x4(buffer + stmatrix_offset(thread, step), bits[0], bits[1], bits[2], bits[3]);
             }
-            if (!all_at_once || chunk == chunks - 1) {
-                ptx::fence_async_shared();
-                ptx::named_barrier(barrier_, warpgroup);
-                for (int done = all_at_once ? 0 : chunk; done <= chunk; ++done) {
-                    copy_out(call, y_map, all_at_once ? buffers_ + done * SmemPlan::y_buffer_bytes : buffer, part,
-                             part.column + done * 64, thread);
-                }
-                if (thread == 0) {
-                    ptx::bulk_commit();
-                }
-                next_ = next_ + 1 == buffer_count ? 0 : next_ + 1;
+            ptx::fence_async_shared();
+            ptx::named_barrier(barrier_, warpgroup);
+            copy_out(call, y_map, buffer, part, part.column + chunk * 64, thread);
+            if (thread == 0) {
+                ptx::bulk_commit();
             }
+            next_ = next_ + 1 == buffer_count ? 0 : next_ + 1;
         }
     }
 
     /// One full buffer to y's columns from `column` on.
     __device__ __forceinline__ static void copy_out(const Call& call, const CUtensorMap* y_map,
-                                                    const std::uint8_t* buffer, const TilePart& part, int column,
+                                                    ptx::SharedAddress buffer, const TilePart& part, int column,
                                                     int thread) {
         if (part.rows >= wgmma_rows) {
             if (thread == 0 && column < call.columns) {
@@ -230,22 +223,25 @@ private:
             const int at = column + piece % 8 * 8;
             if (at < call.columns) {
                 const std::int64_t target = static_cast<std::int64_t>(part.row + piece / 8) * call.columns + at;
-                *reinterpret_cast<uint4*>(static_cast<std::uint16_t*>(call.y) + target) =
-                    *reinterpret_cast<const uint4*>(buffer + swizzled_offset(piece / 8, piece % 8));
+                *reinterpret_cast<int4*>(static_cast<std::uint16_t*>(call.y) + target) =
+                    ptx::load_shared_4(buffer + swizzled_offset(piece / 8, piece % 8));
             }
         }
     }
 
-    template <class Sum>
-    __device__ __forceinline__ static void store_from_registers(const Call& call, const Sum (&sums)[columns / 2],
+    template <class Sum, int count>
+    __device__ __forceinline__ static void store_from_registers(const Call& call, const Sum (&sums)[count],
                                                                 const TilePart& part, int thread) {
         const OutputScales<factors> scales(call, part.expert);
         const int own_row = accumulator_row(thread, 0);
         const float token[2] = {scales.token(part.row + own_row, own_row < part.rows),
                                 scales.token(part.row + own_row + 8, own_row + 8 < part.rows)};
 #pragma unroll
-        for (int first = 0; first < columns / 2; first += 4) {
+        for (int first = 0; first < count; first += 4) {
             const int at = part.column + accumulator_column(thread, first);
+            if (at >= part.column + part.columns) {
+                break;
+            }
             const float channel[2] = {scales.channel(at, at < call.columns),
                                       scales.channel(at + 1, at + 1 < call.columns)};
 #pragma unroll
@@ -259,8 +255,8 @@ private:
         }
     }
 
-    std::uint8_t* buffers_;
-    float* scales_;
+    ptx::SharedAddress buffers_;
+    ptx::SharedAddress scales_;
     int barrier_;
     int next_ = 0;
 };

@@ -13,8 +13,8 @@
 ///   │ A ≤ tokens   │ A            │
 ///   └──────────────┴──────────────┘
 ///
-/// A warp loads weights and another rows of A, with two more for block scales, in a ring all of whose stages are on
-/// their way at once.
+/// A warp loads weights, another rows of A, a third finds the tiles, and one more copies block scales, in a ring all of
+/// whose stages are on their way at once.
 #pragma once
 
 #include "providers/hopper/kernels/block_scales.cuh"
@@ -24,6 +24,7 @@
 #include "providers/hopper/kernels/fragment.hpp"
 #include "providers/hopper/kernels/ring.cuh"
 #include "providers/hopper/kernels/smem_plan.hpp"
+#include "providers/hopper/kernels/tile_queue.cuh"
 #include "providers/hopper/kernels/tile_walk.hpp"
 #include "providers/hopper/ptx/mbarrier.cuh"
 #include "providers/hopper/ptx/tma.cuh"
@@ -36,15 +37,15 @@ struct FewRowsShape {
     int tokens;     ///< rows of A in a tile at most: 16, 32, 64 or 128
     int stages;     ///< of the ring
     int ctas;       ///< on an SM
+    int part;       ///< TileShape::part: of the last tiles one consumer does
 
     static constexpr int chunks = 2;
-    static constexpr int scale_warps = 2;
     [[nodiscard]] constexpr int threads(bool block_scaled) const {
-        return consumers * warpgroup + (2 + (block_scaled ? scale_warps : 0)) * 32;
+        return consumers * warpgroup + (block_scaled ? 4 : 3) * 32;
     }
     /// Rows of A that one copy brings.
     [[nodiscard]] constexpr int box() const { return tokens <= 16 ? 8 : 16; }
-    [[nodiscard]] constexpr TileShape tile() const { return {tokens, consumers * wgmma_rows, 0, 1}; }
+    [[nodiscard]] constexpr TileShape tile() const { return {tokens, consumers * wgmma_rows, part, 0}; }
     [[nodiscard]] constexpr StageScales scales() const { return {tokens, 1, chunks, false}; }
     [[nodiscard]] constexpr SmemPlan smem(bool block_scaled) const {
         return {consumers * wgmma_rows, tokens, chunks, stages, 0, block_scaled ? scales().count() : 0, 0};
@@ -53,21 +54,21 @@ struct FewRowsShape {
 
 /// A consumer warpgroup's part of one tile of at most `tokens` rows, from the ring to y.
 template <class E, FewRowsShape shape, int tokens>
-__device__ __forceinline__ void few_rows_tile(const Call& call, const Tile& tile, std::uint8_t* shared,
-                                              std::uint64_t* full, std::uint64_t* empty, int steps,
+__device__ __forceinline__ void few_rows_tile(const Call& call, const Tile& tile, ptx::SharedAddress shared,
+                                              RingBarriers<shape.stages> ring, int steps,
                                               RingPlace<shape.stages>& place, int consumer, int thread) {
     constexpr SmemPlan plan = shape.smem(E::is_block_scaled);
     using Product = ptx::Wgmma<typename E::w, typename E::a, tokens>;
     const auto release = [&](int stage) {
         if (thread % 32 == 0) {
-            ptx::mbarrier_arrive(empty + stage);
+            ptx::mbarrier_arrive(ring.empty(stage));
         }
     };
     const auto multiply = [&](typename Product::Sum(&sums)[Product::registers], int chunk, bool accumulate) {
-        const std::uint8_t* const stage = shared + place.stage * plan.stage_bytes();
-        const std::uint64_t left =
+        const ptx::SharedAddress stage = shared + place.stage * plan.stage_bytes();
+        const std::uint32_t left =
             ptx::swizzled_128_descriptor(stage + chunk * plan.w_chunk_bytes() + consumer * wgmma_rows * row_bytes);
-        const std::uint64_t right =
+        const std::uint32_t right =
             ptx::swizzled_128_descriptor(stage + plan.a_offset() + chunk * plan.a_chunk_bytes());
 #pragma unroll
         for (int piece = 0; piece < 4; ++piece) {  // 32 bytes of K each
@@ -89,27 +90,32 @@ __device__ __forceinline__ void few_rows_tile(const Call& call, const Tile& tile
             for (int i = 0; i < FewRowsShape::chunks * Product::registers; ++i) {
                 asm volatile("" : "+f"(parts[i / Product::registers][i % Product::registers])::"memory");
             }
-            ptx::mbarrier_wait(full + place.stage, place.parity);
+            ptx::mbarrier_wait(ring.full(place.stage), place.parity);
             ptx::wgmma_fence();
 #pragma unroll
             for (int chunk = 0; chunk < FewRowsShape::chunks; ++chunk) {
                 multiply(parts[chunk], chunk, false);
             }
             ptx::wgmma_commit();
-            const float* const scales =
-                reinterpret_cast<const float*>(shared + plan.scale_offset()) + place.stage * plan.scales;
+            const ptx::SharedAddress scales = shared + plan.scale_offset() + place.stage * plan.scales * 4;
             ptx::wgmma_wait<0>();
 #pragma unroll
             for (int chunk = 0; chunk < FewRowsShape::chunks; ++chunk) {
-                const float* const a_scale = scales + shape.scales().a(chunk, accumulator_column(thread, 0));
-                const float w_factor = E::is_block_scaled ? scales[shape.scales().w(chunk, 0)] : 0.0F;
+                const ptx::SharedAddress a_scale = scales + shape.scales().a(chunk, accumulator_column(thread, 0)) * 4;
+                const float w_factor =
+                    E::is_block_scaled ? ptx::load_shared(scales + shape.scales().w(chunk, 0) * 4) : 0.0F;
 #pragma unroll
-                for (int i = 0; i < Product::registers; ++i) {
+                for (int i = 0; i < Product::registers; i += 4) {  // 8 columns: two of this thread's, in two rows
+                    float2 factor = make_float2(1.0F, 1.0F);
                     if constexpr (E::is_block_scaled) {
-                        const float factor = a_scale[accumulator_column(0, i)] * w_factor;
-                        sums[i] = fmaf(parts[chunk][i], factor, sums[i]);
-                    } else {
-                        sums[i] += parts[chunk][i];
+                        factor = ptx::load_shared_pair(a_scale + accumulator_column(0, i) * 4);
+                        factor.x *= w_factor;
+                        factor.y *= w_factor;
+                    }
+#pragma unroll
+                    for (int j = i; j < i + 4; ++j) {
+                        sums[j] = E::is_block_scaled ? fmaf(parts[chunk][j], j % 2 == 0 ? factor.x : factor.y, sums[j])
+                                                     : sums[j] + parts[chunk][j];
                     }
                 }
             }
@@ -120,7 +126,7 @@ __device__ __forceinline__ void few_rows_tile(const Call& call, const Tile& tile
     } else {
         int before = 0;
         for (int step = 0; step < steps; ++step) {
-            ptx::mbarrier_wait(full + place.stage, place.parity);
+            ptx::mbarrier_wait(ring.full(place.stage), place.parity);
             ptx::wgmma_fence();
 #pragma unroll
             for (int chunk = 0; chunk < FewRowsShape::chunks; ++chunk) {
@@ -147,56 +153,59 @@ __global__ void __launch_bounds__(Shape::value.threads(E::is_block_scaled), Shap
     constexpr FewRowsShape shape = Shape::value;
     constexpr SmemPlan plan = shape.smem(E::is_block_scaled);
     static_assert(plan.is_valid(shape.ctas), "the CTAs' stages fit in an SM's shared memory");
-    extern __shared__ __align__(swizzle_bytes) std::uint8_t shared[];
-    auto* const full = reinterpret_cast<std::uint64_t*>(shared + plan.barrier_offset());
-    std::uint64_t* const empty = full + shape.stages;
+    extern __shared__ __align__(swizzle_bytes) std::uint8_t memory[];
+    const ptx::SharedAddress shared = ptx::shared_address(memory);
+    const RingBarriers<shape.stages> ring{shared + plan.barrier_offset()};
+    const TileQueue<shape.stages> queue{shared + plan.tile_offset()};
     if (threadIdx.x == 0) {
-        for (int stage = 0; stage < shape.stages; ++stage) {
-            ptx::mbarrier_init(full + stage, E::is_block_scaled ? 3 : 2);
-            ptx::mbarrier_init(empty + stage, shape.consumers * (warpgroup / 32));
-        }
-        ptx::fence_mbarrier_init();
+        queue.init();
+        ring.init(E::is_block_scaled ? 2 + 32 : 2, shape.consumers * (warpgroup / 32));
     }
     __syncthreads();
 
     constexpr int stage_depth = FewRowsShape::chunks * row_bytes;
     const int steps = ceil_div(call.depth, stage_depth);
-    TileWalk<shape.tile()> walk(call.m_indptr, call.experts, call.rows, call.columns);
-    Tile tile;
+    Tiles<shape.stages> tiles(queue);
+    Tile tile{};
     RingPlace<shape.stages> place;
-    const int role = static_cast<int>(threadIdx.x) / warpgroup;
+    // From one lane to all, so that the compiler knows that it is the same for a warp.
+    const int role = __shfl_sync(~0U, static_cast<int>(threadIdx.x) / warpgroup, 0);
 
-    if (role == shape.consumers) {
+    if (role >= shape.consumers) {
         constexpr int element_bytes = 32 / ptx::Wgmma<typename E::w, typename E::a, 8>::k;
         const bool leader = threadIdx.x % 32 == 0;
-        if (threadIdx.x % warpgroup < 32) {  // weights
+        const int warp = (static_cast<int>(threadIdx.x) - shape.consumers * warpgroup) / 32;
+        if (warp == 0) {  // weights
             const auto policy = call.weights_first_out ? ptx::Evict::first : ptx::Evict::normal;
-            while (walk.next(tile)) {
+            while (tiles.next(tile)) {
+                const CUtensorMap* const map = tile.columns < shape.tile().columns ? &maps.w_part : &maps.w;
+                const int bytes = FewRowsShape::chunks * tile.columns * row_bytes;
                 for (int step = 0; step < steps && leader; ++step) {
-                    ptx::mbarrier_wait(empty + place.stage, place.parity ^ 1);
-                    std::uint64_t* const barrier = full + place.stage;
-                    std::uint8_t* const stage = shared + place.stage * plan.stage_bytes();
-                    ptx::mbarrier_arrive_expect(barrier, FewRowsShape::chunks * plan.w_chunk_bytes());
+                    ptx::mbarrier_wait(ring.empty(place.stage), place.parity ^ 1);
+                    const ptx::SharedAddress barrier = ring.full(place.stage);
+                    const ptx::SharedAddress stage = shared + place.stage * plan.stage_bytes();
+                    ptx::mbarrier_arrive_expect(barrier, bytes);
 #pragma unroll
                     for (int chunk = 0; chunk < FewRowsShape::chunks; ++chunk) {
-                        ptx::tma_load_3d(stage + chunk * plan.w_chunk_bytes(), &maps.w, barrier,
+                        ptx::tma_load_3d(stage + chunk * plan.w_chunk_bytes(), map, barrier,
                                          (step * stage_depth + chunk * row_bytes) / element_bytes, tile.column,
                                          tile.expert, policy);
                     }
                     place.advance();
                 }
                 __syncwarp();
+                if (leader) {
+                    tiles.say_loaded();
+                }
             }
-            return;
-        }
-        if (threadIdx.x % warpgroup < 64) {  // rows of A
-            while (walk.next(tile)) {
+        } else if (warp == 1) {  // rows of A
+            while (tiles.next(tile)) {
                 const int boxes = ceil_div(tile.rows, shape.box());
                 const int box_bytes = shape.box() * row_bytes;
                 for (int step = 0; step < steps && leader; ++step) {
-                    ptx::mbarrier_wait(empty + place.stage, place.parity ^ 1);
-                    std::uint64_t* const barrier = full + place.stage;
-                    std::uint8_t* const a = shared + place.stage * plan.stage_bytes() + plan.a_offset();
+                    ptx::mbarrier_wait(ring.empty(place.stage), place.parity ^ 1);
+                    const ptx::SharedAddress barrier = ring.full(place.stage);
+                    const ptx::SharedAddress a = shared + place.stage * plan.stage_bytes() + plan.a_offset();
                     ptx::mbarrier_arrive_expect(barrier, FewRowsShape::chunks * boxes * box_bytes);
 #pragma unroll
                     for (int chunk = 0; chunk < FewRowsShape::chunks; ++chunk) {
@@ -210,25 +219,17 @@ __global__ void __launch_bounds__(Shape::value.threads(E::is_block_scaled), Shap
                 }
                 __syncwarp();
             }
-            return;
-        }
-        if constexpr (E::is_block_scaled) {  // the other warps, a stage each in turn
-            int turn = static_cast<int>(threadIdx.x) % warpgroup / 32 - 2;
-            while (walk.next(tile)) {
+        } else if (warp == 2) {
+            TileWalk<shape.tile()> walk(call.m_indptr, call.experts, call.rows, call.columns);
+            find_tiles(queue, walk);
+        } else if constexpr (E::is_block_scaled) {
+            while (tiles.next(tile)) {
                 const BlockScaleCopy<shape.scales()> scale_copy(call, tile);
                 for (int step = 0; step < steps; ++step) {
-                    if (turn == 0) {
-                        ptx::mbarrier_wait(empty + place.stage, place.parity ^ 1);
-                        scale_copy.start(
-                            call, step * FewRowsShape::chunks,
-                            reinterpret_cast<float*>(shared + plan.scale_offset()) + place.stage * plan.scales);
-                        ptx::cp_async_wait();
-                        __syncwarp();
-                        if (leader) {
-                            ptx::mbarrier_arrive(full + place.stage);
-                        }
-                    }
-                    turn = turn == 0 ? FewRowsShape::scale_warps - 1 : turn - 1;
+                    ptx::mbarrier_wait(ring.empty(place.stage), place.parity ^ 1);
+                    scale_copy.start(call, step * FewRowsShape::chunks,
+                                     shared + plan.scale_offset() + place.stage * plan.scales * 4);
+                    ptx::mbarrier_arrive_after_copies(ring.full(place.stage));
                     place.advance();
                 }
             }
@@ -236,22 +237,31 @@ __global__ void __launch_bounds__(Shape::value.threads(E::is_block_scaled), Shap
         return;
     }
     const int thread = static_cast<int>(threadIdx.x) % warpgroup;
-    while (walk.next(tile)) {
-        if (tile.rows <= 8) {
-            few_rows_tile<E, shape, 8>(call, tile, shared, full, empty, steps, place, role, thread);
+    while (tiles.next(tile)) {
+        if (role * wgmma_rows >= tile.columns) {  // a part, which others do
+            for (int step = 0; step < steps; ++step) {
+                ptx::mbarrier_wait(ring.full(place.stage), place.parity);
+                __syncwarp();
+                if (thread % 32 == 0) {
+                    ptx::mbarrier_arrive(ring.empty(place.stage));
+                }
+                place.advance();
+            }
+        } else if (tile.rows <= 8) {
+            few_rows_tile<E, shape, 8>(call, tile, shared, ring, steps, place, role, thread);
         } else if (tile.rows <= 16) {
-            few_rows_tile<E, shape, 16>(call, tile, shared, full, empty, steps, place, role, thread);
+            few_rows_tile<E, shape, 16>(call, tile, shared, ring, steps, place, role, thread);
         } else if (shape.tokens == 32 || tile.rows <= 32) {
             if constexpr (shape.tokens >= 32) {
-                few_rows_tile<E, shape, 32>(call, tile, shared, full, empty, steps, place, role, thread);
+                few_rows_tile<E, shape, 32>(call, tile, shared, ring, steps, place, role, thread);
             }
         } else if (shape.tokens == 64 || tile.rows <= 64) {
             if constexpr (shape.tokens >= 64) {
-                few_rows_tile<E, shape, 64>(call, tile, shared, full, empty, steps, place, role, thread);
+                few_rows_tile<E, shape, 64>(call, tile, shared, ring, steps, place, role, thread);
             }
         } else {
             if constexpr (shape.tokens >= 128) {
-                few_rows_tile<E, shape, 128>(call, tile, shared, full, empty, steps, place, role, thread);
+                few_rows_tile<E, shape, 128>(call, tile, shared, ring, steps, place, role, thread);
             }
         }
     }

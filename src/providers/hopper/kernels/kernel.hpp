@@ -13,12 +13,11 @@ namespace moegemm::hopper {
 
 /// Ways to cut y into tiles, from the fewest rows an expert to the most.
 enum class Tiling : std::uint8_t {
-    few_16,    ///< up to 16 rows of A × 64 rows of W, two CTAs an SM
-    few_64,    ///< up to 64 rows of A × 128 rows of W
-    many_128,  ///< 128 × 128
-    many_wide  ///< 128 × 256; 128 × 192 for fp8 without block scales
+    few_16,   ///< up to 16 rows of A × 64 rows of W, two CTAs an SM
+    few_64,   ///< up to 64 rows of A × 128 rows of W
+    many_256  ///< 128 × 256
 };
-inline constexpr int tiling_count = 4;
+inline constexpr int tiling_count = 3;
 
 /// One kernel.
 struct Kernel {
@@ -26,13 +25,13 @@ struct Kernel {
     const void* function = nullptr;  ///< null: not made for these elements
     int threads = 0;
     int shared_bytes = 0;
-    int cluster = 1;
     int ctas = 1;          ///< on an SM
     int tile_rows = 0;     ///< of A
     int tile_columns = 0;  ///< of y
-    int a_box = 0;         ///< rows that one copy brings
+    int a_box = 0;         ///< rows that one copy by Maps::a brings
+    int a_part_box = 0;
     int w_box = 0;
-    bool mapped = false;  ///< writes only y that a tensor map can describe
+    int w_part_box = 0;
 };
 using KernelSet = std::array<Kernel, tiling_count>;
 

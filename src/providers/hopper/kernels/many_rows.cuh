@@ -1,21 +1,22 @@
 /// \file
-/// Grouped GEMM where experts have many rows: tiles of 128 rows of A by `columns` rows of W, all of K.
+/// Grouped GEMM where experts have many rows: tiles of 128 rows of A by 256 rows of W, all of K.
 ///
 /// A CTA an SM runs through its tiles (tile_walk.hpp) with three warpgroups: one thread of the first keeps the copy
 /// engine loading a ring of stages, the other two multiply 64 rows each.
 ///
 ///   stage (128 bytes of K)                y tile
-///   ┌────────────────┬─────────┐          columns →
-///   │ W columns × 128│ A 128   │        ┌──────────────┐ rows 0–63: warpgroup 1
-///   │ rows × 128 B   │ × 128 B │  × n   ├──────────────┤ rows 64–127: warpgroup 2
-///   └────────────────┴─────────┘        └──────────────┘
+///   ┌──────────────┬─────────┐            256 columns →
+///   │ W 256 rows   │ A 128   │          ┌──────────────┐ rows 0–63: warpgroup 1
+///   │ × 128 B      │ × 128 B │  × n     ├──────────────┤ rows 64–127: warpgroup 2
+///   └──────────────┴─────────┘          └──────────────┘
 ///
 /// bf16 and int8 add up in the accumulators of the tensor cores. Sums of fp8 are taken over after each stage, 128 of K,
-/// and added up in float32, scaled where the variant has block scales: while one warpgroup adds, the tensor cores work
-/// for the other. The accumulators of a finished tile leave while the tensor cores do the first stage of the next.
+/// in pieces of 128 columns, and added up in float32, scaled where the variant has block scales: meanwhile the tensor
+/// cores work for the other warpgroup. The sums of a finished tile leave while the tensor cores do the first piece of
+/// the next.
 ///
-/// In a cluster of two, the CTAs' tiles share either weights or rows of A (tile_walk.hpp): each loads half of what they
-/// share, for both.
+/// The last tiles may be cut in two: parts of 128 columns. A warpgroup whose 64 rows are beyond the expert's multiplies
+/// nothing, and they are not loaded.
 #pragma once
 
 #include <type_traits>
@@ -27,6 +28,7 @@
 #include "providers/hopper/kernels/fragment.hpp"
 #include "providers/hopper/kernels/ring.cuh"
 #include "providers/hopper/kernels/smem_plan.hpp"
+#include "providers/hopper/kernels/tile_queue.cuh"
 #include "providers/hopper/kernels/tile_walk.hpp"
 #include "providers/hopper/ptx/mbarrier.cuh"
 #include "providers/hopper/ptx/tma.cuh"
@@ -36,22 +38,18 @@
 namespace moegemm::hopper {
 
 struct ManyRowsShape {
-    int columns;    ///< of a tile
-    int piece;      ///< of them in one product
     int stages;     ///< of the ring
     int y_buffers;  ///< of each consumer warpgroup
-    int group;      ///< TileShape::group
-    int cluster;    ///< CTAs in a cluster
-    int parts;      ///< sets of accumulators that fp8 sums are taken over from, in turn
-    bool turns;     ///< whether the warpgroups take turns at the tensor cores
-    bool mapped;    ///< whether y must be what the copy engine takes: Call::y_map
 
     static constexpr int rows = 128;
+    static constexpr int columns = 256;
+    static constexpr int part = 128;  ///< TileShape::part, and columns of the pieces in which fp8 sums are taken over
     static constexpr int consumers = 2;  // warpgroups
     static constexpr int threads = (consumers + 1) * warpgroup;
-    [[nodiscard]] constexpr TileShape tile() const { return {rows, columns, group, cluster}; }
-    [[nodiscard]] constexpr StageScales scales() const { return {rows, columns > 128 ? 2 : 1, 1, true}; }
-    [[nodiscard]] constexpr int factors() const { return columns + wgmma_rows; }  ///< of a consumer
+    static constexpr int group = 16;
+    [[nodiscard]] static constexpr TileShape tile() { return {rows, columns, part, group}; }
+    [[nodiscard]] static constexpr StageScales scales() { return {rows, columns / 128, 1, true}; }
+    [[nodiscard]] static constexpr int factors() { return columns + wgmma_rows; }  ///< of a consumer
     [[nodiscard]] constexpr SmemPlan smem(Factors after, bool block_scaled) const {
         return {columns,
                 rows,
@@ -63,36 +61,24 @@ struct ManyRowsShape {
     }
 };
 
-/// One thread's factors of a stage's sums: its two rows of A times the weights' blocks of 128 columns. A tile of 192
-/// columns starts at a block or in the middle of one; it touches two, as one of 256 does.
-template <class E, int columns>
+/// One thread's factors of a stage's sums: its two rows of A times a block of weights.
+template <class E>
 class BlockFactors {
 public:
-    __device__ __forceinline__ void load(const StageScales& stage, const float* scales, int row, int column) {
+    /// \param scales of the stage
+    __device__ __forceinline__ void load(const StageScales& stage, ptx::SharedAddress scales, int row, int block) {
         if constexpr (E::is_block_scaled) {
-            const float2 a = *reinterpret_cast<const float2*>(scales + stage.a(0, row));
-            a_[0] = a.x;
-            a_[1] = a.y;
-            float first = scales[stage.w(0, 0)];
-            float second = first;
-            if constexpr (columns > 128) {
-                const float2 w = *reinterpret_cast<const float2*>(scales + stage.w(0, 0));
-                first = w.x;
-                second = w.y;
-            }
-#pragma unroll
-            for (int chunk = 0; chunk < columns / 64; ++chunk) {
-                const bool is_second = columns % 128 == 0 ? chunk >= 2 : (column % 128 + chunk * 64) >= 128;
-                w_[chunk] = is_second ? second : first;
-            }
+            const float2 a = ptx::load_shared_pair(scales + stage.a(0, row) * 4);
+            const float w = ptx::load_shared(scales + stage.w(0, block) * 4);
+            of_row_[0] = a.x * w;
+            of_row_[1] = a.y * w;
         }
     }
-    /// The factor of register `index` of the tile's.
-    [[nodiscard]] __device__ __forceinline__ float of(int index) const { return a_[index / 2 % 2] * w_[index / 32]; }
+    /// The factor of register `index` of a piece in that block.
+    [[nodiscard]] __device__ __forceinline__ float of(int index) const { return of_row_[index / 2 % 2]; }
 
 private:
-    float a_[2];
-    float w_[columns / 64];
+    float of_row_[2];
 };
 
 /// \tparam Shape holds the ManyRowsShape: nvcc makes no kernels of templates over structures
@@ -101,127 +87,110 @@ __global__ void __launch_bounds__(ManyRowsShape::threads, 1)
     many_rows(const __grid_constant__ Maps maps, const __grid_constant__ Call call) {
     constexpr ManyRowsShape shape = Shape::value;
     constexpr SmemPlan plan = shape.smem(E::factors, E::is_block_scaled);
-    constexpr int cluster = shape.cluster;
     static_assert(plan.is_valid(1), "stages and buffers fit in an SM's shared memory");
-    extern __shared__ __align__(swizzle_bytes) std::uint8_t shared[];
-    auto* const full = reinterpret_cast<std::uint64_t*>(shared + plan.barrier_offset());
-    std::uint64_t* const empty = full + shape.stages;
+    extern __shared__ __align__(swizzle_bytes) std::uint8_t memory[];
+    const ptx::SharedAddress shared = ptx::shared_address(memory);
+    const RingBarriers<shape.stages> ring{shared + plan.barrier_offset()};
+    const TileQueue<shape.stages> queue{shared + plan.tile_offset()};
 
     // Of each thread; together what the launch gives, 168 each.
-    constexpr int producer_registers = E::is_block_scaled ? 56 : 40;
-    constexpr int consumer_registers = E::is_block_scaled ? 224 : 232;
-    const int role = static_cast<int>(threadIdx.x) / warpgroup;
+    constexpr int producer_registers = E::is_promoted ? 56 : 40;
+    constexpr int consumer_registers = E::is_promoted ? 224 : 232;
+    // From one lane to all, so that the compiler knows that it is the same for a warp.
+    const int role = __shfl_sync(~0U, static_cast<int>(threadIdx.x) / warpgroup, 0);
     if (threadIdx.x == 0) {
-        for (int stage = 0; stage < shape.stages; ++stage) {
-            ptx::mbarrier_init(full + stage, E::is_block_scaled ? 2 : 1);
-            ptx::mbarrier_init(empty + stage, cluster * ManyRowsShape::consumers * (warpgroup / 32));
-        }
-        ptx::fence_mbarrier_init();
+        queue.init();
+        ring.init(E::is_block_scaled ? 2 : 1, ManyRowsShape::consumers * (warpgroup / 32));
     }
-    if constexpr (cluster > 1) {
-        ptx::cluster_sync();
-    } else {
-        __syncthreads();
-    }
+    __syncthreads();
 
     const int steps = ceil_div(call.depth, row_bytes);
-    TileWalk<shape.tile()> walk(call.m_indptr, call.experts, call.rows, call.columns);
-    Tile tile;
     RingPlace<shape.stages> place;
     const int thread = static_cast<int>(threadIdx.x) % warpgroup;
 
     if (role == 0) {
         ptx::setmaxnreg_dec<producer_registers>();
-        if (threadIdx.x < 32) {
-            constexpr int a_box = ManyRowsShape::rows / cluster;
-            constexpr int w_box = shape.columns / cluster;
-            constexpr std::uint16_t everyone = (1 << cluster) - 1;
+        const int warp = static_cast<int>(threadIdx.x) / 32;
+        Tiles<shape.stages> tiles(queue);
+        Tile tile{};
+        if (warp == 0) {
             constexpr int element_bytes = 32 / ptx::Wgmma<typename E::a, typename E::w, 8>::k;
             const auto policy = call.weights_first_out ? ptx::Evict::first : ptx::Evict::normal;
-            const int rank = cluster > 1 ? static_cast<int>(ptx::cluster_rank()) : 0;
-            while (walk.next(tile)) {
+            while (tiles.next(tile)) {
+                const bool one_half = tile.rows <= wgmma_rows;
+                const CUtensorMap* const a_map = one_half ? &maps.a_part : &maps.a;
+                const CUtensorMap* const w_map = tile.columns < shape.columns ? &maps.w_part : &maps.w;
+                const int bytes = ((one_half ? wgmma_rows : shape.rows) + tile.columns) * row_bytes;
                 for (int step = 0; step < steps; ++step) {
-                    ptx::mbarrier_wait(empty + place.stage, place.parity ^ 1);
-                    std::uint64_t* const barrier = full + place.stage;
+                    ptx::mbarrier_wait(ring.empty(place.stage), place.parity ^ 1);
                     if (threadIdx.x == 0) {
-                        std::uint8_t* const w = shared + place.stage * plan.stage_bytes();
-                        std::uint8_t* const a = w + plan.a_offset();
+                        const ptx::SharedAddress barrier = ring.full(place.stage);
+                        const ptx::SharedAddress w = shared + place.stage * plan.stage_bytes();
                         const int x = step * row_bytes / element_bytes;
-                        ptx::mbarrier_arrive_expect(barrier, plan.stage_bytes());
-                        if (cluster == 1 || tile.sharing == Sharing::weights) {
-#pragma unroll
-                            for (int part = 0; part < cluster; ++part) {
-                                ptx::tma_load_2d(a + part * a_box * row_bytes, &maps.a, barrier, x,
-                                                 tile.row + part * a_box, ptx::Evict::normal);
-                            }
-                        } else {
-                            ptx::tma_load_2d_multicast(a + rank * a_box * row_bytes, &maps.a, barrier, x,
-                                                       tile.row + rank * a_box, everyone, ptx::Evict::normal);
-                        }
-                        if (cluster == 1 || tile.sharing == Sharing::rows) {
-#pragma unroll
-                            for (int part = 0; part < cluster; ++part) {
-                                ptx::tma_load_3d(w + part * w_box * row_bytes, &maps.w, barrier, x,
-                                                 tile.column + part * w_box, tile.expert, policy);
-                            }
-                        } else {
-                            ptx::tma_load_3d_multicast(w + rank * w_box * row_bytes, &maps.w, barrier, x,
-                                                       tile.column + rank * w_box, tile.expert, everyone, policy);
-                        }
+                        ptx::mbarrier_arrive_expect(barrier, bytes);
+                        ptx::tma_load_3d(w, w_map, barrier, x, tile.column, tile.expert, policy);
+                        ptx::tma_load_2d(w + plan.a_offset(), a_map, barrier, x, tile.row, ptx::Evict::normal);
                     }
                     __syncwarp();
                     place.advance();
                 }
+                if (threadIdx.x == 0) {
+                    tiles.say_loaded();
+                }
             }
+        } else if (warp == 1) {
+            TileWalk<shape.tile()> walk(call.m_indptr, call.experts, call.rows, call.columns);
+            find_tiles(queue, walk);
         } else if (E::is_block_scaled) {
-            // The other three warps take the stages' scales in turn, so that each may wait for its copies and arrive
+            // The other two warps take the stages' scales in turn, so that each may wait for its copies and arrive
             // once: arrivals of every lane are as many accesses to shared memory, and those are what the products wait
             // for.
-            constexpr int warps = 3;
-            const int first = static_cast<int>(threadIdx.x) / 32 - 1;
-            int stages_before = 0;
-            while (walk.next(tile)) {
+            int turn = warp - 2;
+            while (tiles.next(tile)) {
                 const BlockScaleCopy<shape.scales()> scale_copy(call, tile);
                 for (int step = 0; step < steps; ++step) {
-                    if ((stages_before + step) % warps == first) {
-                        ptx::mbarrier_wait(empty + place.stage, place.parity ^ 1);
-                        scale_copy.start(
-                            call, step,
-                            reinterpret_cast<float*>(shared + plan.scale_offset()) + place.stage * plan.scales);
+                    if (turn == 0) {
+                        ptx::mbarrier_wait(ring.empty(place.stage), place.parity ^ 1);
+                        scale_copy.start(call, step, shared + plan.scale_offset() + place.stage * plan.scales * 4);
                         ptx::cp_async_wait();
                         __syncwarp();
                         if (threadIdx.x % 32 == 0) {
-                            ptx::mbarrier_arrive(full + place.stage);
+                            ptx::mbarrier_arrive(ring.full(place.stage));
                         }
                     }
+                    turn = 1 - turn;
                     place.advance();
                 }
-                stages_before = (stages_before + steps) % warps;
             }
         }
     } else {
         ptx::setmaxnreg_inc<consumer_registers>();
-        using Product = ptx::Wgmma<typename E::a, typename E::w, shape.piece>;
-        using Sum = typename Product::Sum;
-        static_assert(E::is_promoted || shape.piece == shape.columns, "only sums that are taken over come in pieces");
         const int consumer = role - 1;
+        Tiles<shape.stages> tiles(queue);
+        Tile tile{};
         const int first_row = consumer * wgmma_rows;
         const auto release = [&](int stage) {
-            if constexpr (cluster > 1) {
-                if (thread % 32 < cluster) {
-                    ptx::mbarrier_arrive_remote(empty + stage, static_cast<std::uint32_t>(thread % 32));
-                }
-            } else {
-                if (thread % 32 == 0) {
-                    ptx::mbarrier_arrive(empty + stage);
-                }
+            if (thread % 32 == 0) {
+                ptx::mbarrier_arrive(ring.empty(stage));
             }
         };
-        // The four products of a full stage and `piece` of its columns, in flight when this returns.
-        const auto multiply = [&](Sum(&sums)[Product::registers], int piece, bool accumulate) {
-            const std::uint8_t* const w = shared + place.stage * plan.stage_bytes();
-            const std::uint64_t left = ptx::swizzled_128_descriptor(w + plan.a_offset() + first_row * row_bytes);
-            const std::uint64_t right = ptx::swizzled_128_descriptor(w + piece * shape.piece * row_bytes);
+        // The descriptor of the present stage's W, made when the stage before is done: made when it is needed, it would
+        // keep the tensor cores waiting (fp8: 3 %). With block scales it was the other way round, by 4 % and in every
+        // run; why is not known.
+        const std::uint32_t first_stage = ptx::swizzled_128_descriptor(shared);
+        const std::uint32_t to_own_rows = static_cast<std::uint32_t>(plan.a_offset() + first_row * row_bytes) / 16;
+        std::uint32_t stage = first_stage;
+        const auto advance = [&] {
+            place.advance();
+            stage = place.stage == 0 ? first_stage : stage + plan.stage_bytes() / 16;
+        };
+        // The four products of a full stage and some of its columns, in flight when this returns.
+        const auto multiply = [&]<class Product>(Product, typename Product::Sum(&sums)[Product::registers],
+                                                 int first_column, bool accumulate) {
+            const std::uint32_t w =
+                E::is_block_scaled ? ptx::swizzled_128_descriptor(shared + place.stage * plan.stage_bytes()) : stage;
+            const std::uint32_t left = w + to_own_rows;
+            const std::uint32_t right = w + static_cast<std::uint32_t>(first_column * row_bytes / 16);
             ptx::wgmma_fence();
 #pragma unroll
             for (int depth = 0; depth < 4; ++depth) {  // 32 bytes of K each
@@ -229,157 +198,138 @@ __global__ void __launch_bounds__(ManyRowsShape::threads, 1)
             }
             ptx::wgmma_commit();
         };
+        // A tile with nothing for this warpgroup.
+        const auto pass = [&] {
+            for (int step = 0; step < steps; ++step) {
+                ptx::mbarrier_wait(ring.full(place.stage), place.parity);
+                __syncwarp();
+                release(place.stage);
+                advance();
+            }
+        };
+        // By votes, so that the compiler knows that all take the same branches.
+        const auto is_mine = [&] {
+            return __any_sync(~0U, static_cast<int>(tile.rows > first_row && tile.column < call.columns)) != 0;
+        };
+        const auto is_whole = [&] { return __any_sync(~0U, static_cast<int>(tile.columns == shape.columns)) != 0; };
+        const auto own_part = [&] {
+            return TilePart{tile.expert, tile.row + first_row, tile.rows - first_row, tile.column, tile.columns};
+        };
         OutputBuffers<E::factors, shape.columns, shape.y_buffers> output(
             shared + plan.y_offset() + consumer * shape.y_buffers * SmemPlan::y_buffer_bytes,
-            reinterpret_cast<float*>(shared + plan.factor_offset()) + consumer * shape.factors(), 1 + consumer);
-        const auto part_of = [&](const Tile& whole) {
-            return TilePart{whole.expert, whole.row + first_row, whole.rows - first_row, whole.column};
-        };
+            shared + plan.factor_offset() + consumer * shape.factors() * 4, 1 + consumer);
+        using Product = ptx::Wgmma<typename E::a, typename E::w, shape.columns>;
+        using PartProduct = ptx::Wgmma<typename E::a, typename E::w, shape.part>;
+        using Sum = typename Product::Sum;
 
-        Sum sums[shape.columns / 2];
         if constexpr (E::is_promoted) {
-            // With turns, one warpgroup's products end before the other's begin: left alone they may share the tensor
-            // cores, end together, and both add while the tensor cores wait.
-            constexpr int turn = 3;  // barriers 3 and 4
-            constexpr bool turns = shape.turns;
-            if (turns && consumer == 1) {
-                ptx::named_barrier_arrive(turn, 2 * warpgroup);
-            }
-            RingPlace<shape.stages> behind;  // the stage whose products are to end next
-            const auto begin = [&](Sum(&part)[Product::registers], int piece) {
+            Sum sums[Product::registers];
+            Sum part[PartProduct::registers];
+            TilePart finished{};
+            BlockFactors<E> factors;
+            const auto begin = [&](int piece) {
 #pragma unroll
-                for (int i = 0; i < Product::registers; ++i) {
+                for (int i = 0; i < PartProduct::registers; ++i) {
                     asm volatile("" : "+f"(part[i])::"memory");  // no value to carry over: no move to make
                 }
-                if (piece == 0) {
-                    ptx::mbarrier_wait(full + place.stage, place.parity);
-                }
-                if constexpr (turns) {
-                    ptx::named_barrier(turn + consumer, 2 * warpgroup);
-                }
-                multiply(part, piece, false);
-                if constexpr (turns) {
-                    ptx::named_barrier_arrive(turn + 1 - consumer, 2 * warpgroup);
-                }
-                if ((piece + 1) * shape.piece == shape.columns) {
-                    place.advance();
-                }
+                multiply(PartProduct{}, part, piece * shape.part, false);
             };
-            BlockFactors<E, shape.columns> factors;
-            const auto end = [&]<int pending>(std::integral_constant<int, pending>, Sum(&part)[Product::registers],
-                                              int piece) {
-                if (piece == 0) {
-                    factors.load(
-                        shape.scales(),
-                        reinterpret_cast<const float*>(shared + plan.scale_offset()) + behind.stage * plan.scales,
-                        first_row + accumulator_row(thread, 0), tile.column);
-                }
-                ptx::wgmma_wait<pending>();
-                if ((piece + 1) * shape.piece == shape.columns) {
+            const auto end = [&](int piece, bool is_last) {
+                factors.load(shape.scales(), shared + plan.scale_offset() + place.stage * plan.scales * 4,
+                             first_row + accumulator_row(thread, 0), piece);
+                ptx::wgmma_wait<0>();
+                if (is_last) {
                     __syncwarp();
-                    release(behind.stage);
-                    behind.advance();
+                    release(place.stage);
+                    advance();
                 }
 #pragma unroll
-                for (int i = 0; i < Product::registers; ++i) {
-                    const int at = piece * Product::registers + i;
-                    sums[at] = E::is_block_scaled ? fmaf(part[i], factors.of(at), sums[at]) : sums[at] + part[i];
+                for (int i = 0; i < PartProduct::registers; ++i) {
+                    Sum& sum = sums[piece * PartProduct::registers + i];
+                    sum = E::is_block_scaled ? fmaf(part[i], factors.of(i), sum) : sum + part[i];
                 }
             };
-            constexpr std::integral_constant<int, 0> none;
-            constexpr std::integral_constant<int, 1> one;
-            constexpr int pieces = shape.columns / shape.piece;
-            Sum part[Product::registers];
-            TilePart finished{};
-            const auto leave = [&] { output.template store<shape.mapped>(call, &maps.y, sums, finished, thread); };
-            const auto enter = [&] {
-                finished = part_of(tile);
-                output.fetch_factors(call, finished, thread);
-#pragma unroll
-                for (int i = 0; i < shape.columns / 2; ++i) {
-                    sums[i] = 0.0F;
-                }
-            };
-            if constexpr (shape.parts == 2) {
-                static_assert(pieces == 1 && !shape.turns);
-                Sum other[Product::registers];
-                // Products for one part while the other is added. Every fourth stage both end: no two sets of
-                // accumulators may be in flight from one turn of a loop to the next, or ptxas orders all products.
-                const auto stages = [&](int count) {
-                    if (count >= 4) {
-                        begin(other, 0);
-                        end(one, part, 0);
-                        begin(part, 0);
-                        end(one, other, 0);
-                        begin(other, 0);
-                        end(one, part, 0);
-                        end(none, other, 0);
-                        return 4;
-                    }
-                    end(none, part, 0);
-                    return 1;
-                };
-                while (walk.next(tile)) {
-                    begin(part, 0);
-                    leave();
-                    enter();
-                    int step = stages(steps);
-#pragma unroll 1
-                    while (step < steps) {
-                        begin(part, 0);
-                        step += stages(steps - step);
-                    }
-                }
-            } else {
-                while (walk.next(tile)) {
-                    begin(part, 0);
-                    leave();
-                    enter();
-                    end(none, part, 0);
+            // A tile's stages of `pieces` pieces each, the first piece of the first being under way.
+            const auto do_tile = [&]<int pieces>(std::integral_constant<int, pieces>) {
+                const auto finish_stage = [&] {
+                    end(0, pieces == 1);
 #pragma unroll
                     for (int piece = 1; piece < pieces; ++piece) {
-                        begin(part, piece);
-                        end(none, part, piece);
+                        begin(piece);
+                        end(piece, piece == pieces - 1);
                     }
+                };
+                finish_stage();
 #pragma unroll 1
-                    for (int step = 1; step < steps; ++step) {
+                for (int step = 1; step < steps; ++step) {
+                    ptx::mbarrier_wait(ring.full(place.stage), place.parity);
+                    begin(0);
+                    finish_stage();
+                }
+            };
+            while (true) {
+                const bool more = tiles.next(tile);
+                if (more && !is_mine()) {
+                    pass();
+                    continue;
+                }
+                if (more) {
+                    ptx::mbarrier_wait(ring.full(place.stage), place.parity);
+                }
+                // After the last tile, of whatever lies there, for nothing: a second copy of the code that stores would
+                // have to come from memory.
+                begin(0);
+                output.store(call, &maps.y, sums, finished, thread);
+                if (!more) {
+                    ptx::wgmma_wait<0>();
+                    break;
+                }
+                finished = own_part();
+                output.fetch_factors(call, finished, thread);
 #pragma unroll
-                        for (int piece = 0; piece < pieces; ++piece) {
-                            begin(part, piece);
-                            end(none, part, piece);
-                        }
-                    }
+                for (int i = 0; i < Product::registers; ++i) {
+                    sums[i] = 0.0F;
+                }
+                if (is_whole()) {
+                    do_tile(std::integral_constant<int, shape.columns / shape.part>{});
+                } else {
+                    do_tile(std::integral_constant<int, 1>{});
                 }
             }
-            if (turns && consumer == 0) {
-                ptx::named_barrier(turn, 2 * warpgroup);  // the other's last arrival
-            }
-            leave();
         } else {
-            while (walk.next(tile)) {
-                output.fetch_factors(call, part_of(tile), thread);
+            const auto tile_sums = [&]<class P>(P product, Sum(&sums)[P::registers]) {
                 int before = 0;
                 for (int step = 0; step < steps; ++step) {
-                    ptx::mbarrier_wait(full + place.stage, place.parity);
-                    multiply(sums, 0, step > 0);
+                    ptx::mbarrier_wait(ring.full(place.stage), place.parity);
+                    multiply(product, sums, 0, step > 0);
                     if (step > 0) {
                         ptx::wgmma_wait<1>();
                         release(before);
                     }
                     before = place.stage;
-                    place.advance();
+                    advance();
                 }
                 ptx::wgmma_wait<0>();
                 release(before);
-                output.template store<shape.mapped>(call, &maps.y, sums, part_of(tile), thread);
+            };
+            while (tiles.next(tile)) {
+                if (!is_mine()) {
+                    pass();
+                    continue;
+                }
+                output.fetch_factors(call, own_part(), thread);
+                Sum sums[Product::registers];
+                if (is_whole()) {
+                    tile_sums(Product{}, sums);
+                } else {
+                    tile_sums(PartProduct{}, reinterpret_cast<Sum(&)[PartProduct::registers]>(sums));
+                }
+                output.store(call, &maps.y, sums, own_part(), thread);
             }
         }
         if (thread == 0) {
             ptx::bulk_wait_all();
         }
-    }
-    if constexpr (cluster > 1) {
-        ptx::cluster_sync();  // the other CTA may still arrive at this one's barriers
     }
 }
 

@@ -1,10 +1,32 @@
 /// \file
-/// The place in a ring of stages that a producer or consumer has come to.
+/// A ring of stages: its barriers, and the place in it that a producer or consumer has come to.
 #pragma once
 
 #include <cstdint>
 
+#include "providers/hopper/ptx/mbarrier.cuh"
+
 namespace moegemm::hopper {
+
+/// A barrier a stage that it is full, and another that it is empty.
+template <int stages>
+struct RingBarriers {
+    ptx::SharedAddress first;
+
+    [[nodiscard]] __device__ __forceinline__ ptx::SharedAddress full(int stage) const { return first + stage * 8; }
+    [[nodiscard]] __device__ __forceinline__ ptx::SharedAddress empty(int stage) const {
+        return first + (stages + stage) * 8;
+    }
+    /// One thread does, before all others use them.
+    /// \param filling, emptying arrivals that end a phase
+    __device__ __forceinline__ void init(int filling, int emptying) const {
+        for (int stage = 0; stage < stages; ++stage) {
+            ptx::mbarrier_init(full(stage), static_cast<std::uint32_t>(filling));
+            ptx::mbarrier_init(empty(stage), static_cast<std::uint32_t>(emptying));
+        }
+        ptx::fence_mbarrier_init();
+    }
+};
 
 template <int stages>
 struct RingPlace {

@@ -3,10 +3,9 @@
 ///
 /// Output tiles are numbered expert by expert; within an expert, row tiles are adjacent (they share a tile of weights)
 /// in groups of `group` row tiles, so that a group's rows of A and the weights in flight fit in the L2 together.
-/// CTA c takes the tiles c, c + grid, c + 2·grid, …
-///
-/// A cluster of two CTAs takes a pair of tiles: two row tiles of the same columns, which share weights, and where a
-/// single row tile is left, two column tiles, which share rows of A.
+/// CTA c takes the tiles c, c + grid, c + 2·grid, … The last ones, too few for all CTAs, may be cut by columns into
+/// parts, so that more CTAs share them and all end sooner. That changes no sum: each is still added up along K by one
+/// CTA, in the same order.
 #pragma once
 
 #include <cstdint>
@@ -19,8 +18,8 @@ namespace moegemm::hopper {
 struct TileShape {
     int rows;     ///< of A and y
     int columns;  ///< of y: rows of W
-    int group;    ///< row tiles (pairs, in a cluster) that are walked together; 0: all of the expert's
-    int cluster;  ///< CTAs that take a pair together: 1 or 2
+    int part;     ///< columns of the parts that the last tiles are cut into; `columns` where they are not
+    int group;    ///< row tiles that are walked together; 0: all of the expert's
 };
 
 /// An expert's rows, clamped so that no m_indptr whatever leads outside of A and y.
@@ -38,97 +37,123 @@ struct RowRange {
     return (value + divisor - 1) / divisor;
 }
 
-/// What the CTAs of a cluster share.
-enum class Sharing : std::uint8_t { nothing, weights, rows };
-
-/// One CTA's tile.
+/// One CTA's tile, or a part of one.
 struct Tile {
     int expert;
-    int row;     ///< the first, of A and y
-    int rows;    ///< how many of them are the expert's, at most TileShape::rows
-    int column;  ///< the first; may be N or more in the second CTA of a cluster: nothing to write then
-    Sharing sharing;
+    int row;      ///< the first, of A and y
+    int rows;     ///< how many of them are the expert's, at most TileShape::rows
+    int column;   ///< the first; a part's may be N or more: nothing to do then
+    int columns;  ///< TileShape::columns or, of a part and where no more are left, TileShape::part
 };
 
-/// Tiles (pairs, in a cluster) of one expert. All experts' together fit in 31 bits: choice.hpp sees to it.
+/// Tiles of one expert. All experts' together fit in 31 bits: choice.hpp sees to it.
 template <TileShape shape>
 [[nodiscard]] MOEGEMM_HD constexpr int tile_count(int rows, int columns) noexcept {
-    const int row_tiles = ceil_div(rows, shape.rows);
-    const int column_tiles = ceil_div(columns, shape.columns);
-    if constexpr (shape.cluster == 1) {
-        return row_tiles * column_tiles;
-    } else {
-        return row_tiles / 2 * column_tiles + row_tiles % 2 * ceil_div(column_tiles, 2);
-    }
+    return ceil_div(rows, shape.rows) * ceil_div(columns, shape.columns);
 }
 
-/// Tile `index` of an expert, of CTA `rank` of the cluster.
+/// Tile `index` of an expert.
 template <TileShape shape>
-[[nodiscard]] MOEGEMM_HD constexpr Tile tile_at(int expert, RowRange range, int columns, int index, int rank) noexcept {
+[[nodiscard]] MOEGEMM_HD constexpr Tile tile_at(int expert, RowRange range, int columns, int index) noexcept {
     const int row_tiles = ceil_div(range.count, shape.rows);
     const int column_tiles = ceil_div(columns, shape.columns);
-    const int row_units = row_tiles / shape.cluster;
-    int row_tile = 0;
-    int column_tile = 0;
-    Sharing sharing = Sharing::nothing;
-    if (shape.cluster == 2 && index >= row_units * column_tiles) {
-        row_tile = row_tiles - 1;
-        column_tile = (index - row_units * column_tiles) * 2 + rank;
-        sharing = Sharing::rows;
-    } else {
-        const int group = shape.group == 0 ? row_units : shape.group;
-        const int first = index / (group * column_tiles) * group;
-        const int units = row_units - first < group ? row_units - first : group;
-        const int within = index % (group * column_tiles);
-        row_tile = (first + within % units) * shape.cluster + rank;
-        column_tile = within / units;
-        sharing = shape.cluster == 2 ? Sharing::weights : Sharing::nothing;
+    int first = 0;
+    int within = index;
+    int together = row_tiles;
+    if constexpr (shape.group > 0) {
+        first = index / (shape.group * column_tiles) * shape.group;
+        within = index - first * column_tiles;
+        together = row_tiles - first < shape.group ? row_tiles - first : shape.group;
     }
-    const int skipped = row_tile * shape.rows;
+    const int skipped = (first + within % together) * shape.rows;
     const int left = range.count - skipped;
-    return {expert, range.first + skipped, left < shape.rows ? left : shape.rows, column_tile * shape.columns, sharing};
+    const int column = within / together * shape.columns;
+    return {expert, range.first + skipped, left < shape.rows ? left : shape.rows, column,
+            columns - column <= shape.part ? shape.part : shape.columns};
+}
+
+/// How many of `tiles` are handed out whole to `ctas` CTAs. Those after them go out in parts: where they are so few
+/// that the CTAs are done with the parts before they would be done with whole tiles.
+template <TileShape shape>
+[[nodiscard]] MOEGEMM_HD constexpr int whole_tiles(int tiles, int ctas) noexcept {
+    constexpr int parts = shape.columns / shape.part;
+    const int left = tiles % ctas;
+    return ceil_div(left * parts, ctas) < parts ? tiles - left : tiles;
+}
+
+/// What CTAs take one by one: the whole tiles, then the parts of the others.
+struct Item {
+    int tile;
+    int part;  ///< -1: the whole tile
+};
+template <TileShape shape>
+[[nodiscard]] MOEGEMM_HD constexpr Item item_at(int index, int whole) noexcept {
+    constexpr int parts = shape.columns / shape.part;
+    return index < whole ? Item{index, -1} : Item{whole + (index - whole) / parts, (index - whole) % parts};
+}
+
+template <TileShape shape>
+[[nodiscard]] MOEGEMM_HD constexpr Tile part_of(Tile tile, int part) noexcept {
+    if (part >= 0) {
+        tile.column += part * shape.part;
+        tile.columns = shape.part;
+    }
+    return tile;
 }
 
 #if defined(__CUDACC__)
 
-/// A warp's cursor over the tiles; all of its lanes call together and get the same tile.
+/// A warp's cursor over the tiles; all of its lanes call together and get the same tile. One warp of a CTA has one, and
+/// tells the others (tile_queue.cuh).
 template <TileShape shape>
 class TileWalk {
 public:
     /// \param rows    R, of A and y
     /// \param columns N
     __device__ TileWalk(const std::int32_t* m_indptr, int experts, int rows, int columns)
-        : m_indptr_(m_indptr),
-          experts_(experts),
-          rows_(rows),
-          columns_(columns),
-          next_(static_cast<int>(blockIdx.x) / shape.cluster),
-          rank_(static_cast<int>(blockIdx.x % shape.cluster)) {}
+        : m_indptr_(m_indptr), experts_(experts), rows_(rows), columns_(columns), next_(static_cast<int>(blockIdx.x)) {
+        // A line of 128 bytes a lane: those of the first 1024 experts will be here when they are needed.
+        if (const int expert = static_cast<int>(threadIdx.x % 32) * 32; expert < experts) {
+            asm volatile("prefetch.global.L1 [%0];" ::"l"(m_indptr + expert));
+        }
+    }
 
     /// False where no tile is left.
     __device__ bool next(Tile& tile) {
         const int lane = static_cast<int>(threadIdx.x % 32);
-        while (first_expert_ < experts_) {
-            const int expert = first_expert_ + lane;
-            RowRange range{0, 0};
-            if (expert < experts_) {
-                range = clamped_rows(__ldg(m_indptr_ + expert), __ldg(m_indptr_ + expert + 1), rows_);
+        const int ctas = static_cast<int>(gridDim.x);
+        // How many tiles there are is not counted before the first is on its way, where every CTA gets a whole one for
+        // sure: a call of few rows has little time, and what comes first runs from cold instruction caches.
+        const bool is_first = next_ < ctas;
+        int experts = is_first ? min(experts_, 32) : experts_;
+        while (whole_ < 0) {
+            const int count = tiles(experts);
+            if (is_first && count >= ctas) {
+                break;
             }
-            const int count = tile_count<shape>(range.count, columns_);
+            if (experts == experts_) {
+                whole_ = whole_tiles<shape>(count, ctas);
+            }
+            experts = experts_;
+        }
+        const Item item = whole_ < 0 ? Item{next_, -1} : item_at<shape>(next_, whole_);
+        while (first_expert_ < experts_) {
+            const RowRange own = rows_of(first_expert_ + lane);
+            const int count = tile_count<shape>(own.count, columns_);
             int sum = count;  // of this lane's expert and those before it
 #pragma unroll
             for (int step = 1; step < 32; step *= 2) {
                 const int before = __shfl_up_sync(~0U, sum, step);
                 sum += lane >= step ? before : 0;
             }
-            const unsigned beyond = __ballot_sync(~0U, passed_ + sum > next_);
+            const unsigned beyond = __ballot_sync(~0U, passed_ + sum > item.tile);
             if (beyond != 0) {
                 const int owner = __ffs(static_cast<int>(beyond)) - 1;
                 const int before = __shfl_sync(~0U, sum - count, owner);
-                range.first = __shfl_sync(~0U, range.first, owner);
-                range.count = __shfl_sync(~0U, range.count, owner);
-                tile = tile_at<shape>(first_expert_ + owner, range, columns_, next_ - passed_ - before, rank_);
-                next_ += static_cast<int>(gridDim.x) / shape.cluster;
+                const RowRange range{__shfl_sync(~0U, own.first, owner), __shfl_sync(~0U, own.count, owner)};
+                tile = part_of<shape>(
+                    tile_at<shape>(first_expert_ + owner, range, columns_, item.tile - passed_ - before), item.part);
+                next_ += ctas;
                 return true;
             }
             passed_ += __shfl_sync(~0U, sum, 31);
@@ -138,14 +163,29 @@ public:
     }
 
 private:
+    [[nodiscard]] __device__ RowRange rows_of(int expert) const {
+        return expert < experts_ ? clamped_rows(__ldg(m_indptr_ + expert), __ldg(m_indptr_ + expert + 1), rows_)
+                                 : RowRange{0, 0};
+    }
+
+    /// Of the first `experts` experts.
+    [[nodiscard]] __device__ int tiles(int experts) const {
+        unsigned count = 0;
+#pragma unroll 1  // short rather than fast: this runs once, from memory
+        for (int expert = static_cast<int>(threadIdx.x % 32); expert < experts; expert += 32) {
+            count += static_cast<unsigned>(tile_count<shape>(rows_of(expert).count, columns_));
+        }
+        return static_cast<int>(__reduce_add_sync(~0U, count));
+    }
+
     const std::int32_t* m_indptr_;
     int experts_;
     int rows_;
     int columns_;
-    int next_;        ///< the tile that comes next
+    int whole_ = -1;  ///< tiles that are handed out whole; -1: not known yet
+    int next_;        ///< the item that comes next
     int passed_ = 0;  ///< tiles of the experts before first_expert_
     int first_expert_ = 0;
-    int rank_;
 };
 
 #endif

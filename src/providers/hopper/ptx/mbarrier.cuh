@@ -8,72 +8,85 @@
 
 namespace moegemm::hopper::ptx {
 
-__device__ __forceinline__ std::uint32_t shared_address(const void* pointer) {
-    return static_cast<std::uint32_t>(__cvta_generic_to_shared(pointer));
+/// Where something lies in shared memory: what the instructions here take, and half as long as a pointer.
+using SharedAddress = std::uint32_t;
+
+/// That of the CTA's shared memory, once and for all: left alone, the compiler makes it anew wherever it is used.
+__device__ __forceinline__ SharedAddress shared_address(const void* pointer) {
+    auto address = static_cast<SharedAddress>(__cvta_generic_to_shared(pointer));
+    asm volatile("" : "+r"(address));
+    return address;
 }
 
-__device__ __forceinline__ void mbarrier_init(std::uint64_t* barrier, std::uint32_t arrivals) {
-    asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(shared_address(barrier)), "r"(arrivals));
+__device__ __forceinline__ void mbarrier_init(SharedAddress barrier, std::uint32_t arrivals) {
+    asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(barrier), "r"(arrivals));
 }
 
-/// Makes initialised barriers visible to the copy engine and to the other CTAs of the cluster.
+/// Makes initialised barriers visible to the copy engine.
 __device__ __forceinline__ void fence_mbarrier_init() {
     asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
 }
 
-__device__ __forceinline__ void mbarrier_arrive(std::uint64_t* barrier) {
-    asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(shared_address(barrier)) : "memory");
-}
-
-/// Arrives at the barrier of the same address in CTA `rank` of the cluster.
-__device__ __forceinline__ void mbarrier_arrive_remote(std::uint64_t* barrier, std::uint32_t rank) {
-    asm volatile(
-        "{\n.reg .b32 remote;\n"
-        "mapa.shared::cluster.u32 remote, %0, %1;\n"
-        "mbarrier.arrive.shared::cluster.b64 _, [remote];\n}" ::"r"(shared_address(barrier)),
-        "r"(rank)
-        : "memory");
+__device__ __forceinline__ void mbarrier_arrive(SharedAddress barrier) {
+    asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
 }
 
 /// Arrives, and lets the phase end only when `bytes` have been copied too.
-__device__ __forceinline__ void mbarrier_arrive_expect(std::uint64_t* barrier, std::uint32_t bytes) {
-    asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared_address(barrier)), "r"(bytes)
-                 : "memory");
+__device__ __forceinline__ void mbarrier_arrive_expect(SharedAddress barrier, std::uint32_t bytes) {
+    asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes) : "memory");
 }
 
 /// Waits for the end of the phase of this parity.
-__device__ __forceinline__ void mbarrier_wait(std::uint64_t* barrier, std::uint32_t parity) {
+__device__ __forceinline__ void mbarrier_wait(SharedAddress barrier, std::uint32_t parity) {
     asm volatile(
         "{\n.reg .pred done;\n"
         "WAIT:\n"
         "mbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1;\n"
         "@done bra DONE;\n"
         "bra WAIT;\n"
-        "DONE:\n}" ::"r"(shared_address(barrier)),
+        "DONE:\n}" ::"r"(barrier),
         "r"(parity)
         : "memory");
 }
 
 /// Starts copying 4 bytes to shared memory, or zeros where there is no source (PTX ISA, "cp.async").
-__device__ __forceinline__ void cp_async_4(void* target, const void* source, bool exists) {
-    asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(shared_address(target)), "l"(source),
-                 "r"(exists ? 4 : 0)
+__device__ __forceinline__ void cp_async_4(SharedAddress target, const void* source, bool exists) {
+    asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(target), "l"(source), "r"(exists ? 4 : 0)
                  : "memory");
+}
+
+/// Arrives at the barrier when this thread's copies so far have ended, without waiting for them: one of the arrivals
+/// that the barrier was made for.
+__device__ __forceinline__ void mbarrier_arrive_after_copies(SharedAddress barrier) {
+    asm volatile("cp.async.mbarrier.arrive.noinc.shared::cta.b64 [%0];" ::"r"(barrier) : "memory");
 }
 
 /// Waits until this thread's copies so far have ended.
 __device__ __forceinline__ void cp_async_wait() { asm volatile("cp.async.wait_all;" ::: "memory"); }
 
 /// Loads that stay where they stand: those of a whole tile, begun at once, would need as many registers.
-__device__ __forceinline__ float load_shared(const float* source) {
+__device__ __forceinline__ float load_shared(SharedAddress source) {
     float value;
-    asm volatile("ld.shared.f32 %0, [%1];" : "=f"(value) : "r"(shared_address(source)));
+    asm volatile("ld.shared.f32 %0, [%1];" : "=f"(value) : "r"(source));
     return value;
 }
-__device__ __forceinline__ float2 load_shared_pair(const float* source) {
+__device__ __forceinline__ float2 load_shared_pair(SharedAddress source) {
     float2 pair;
-    asm volatile("ld.shared.v2.f32 {%0, %1}, [%2];" : "=f"(pair.x), "=f"(pair.y) : "r"(shared_address(source)));
+    asm volatile("ld.shared.v2.f32 {%0, %1}, [%2];" : "=f"(pair.x), "=f"(pair.y) : "r"(source));
     return pair;
+}
+__device__ __forceinline__ int4 load_shared_4(SharedAddress source) {
+    int4 values;
+    asm volatile("ld.shared.v4.s32 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(values.x), "=r"(values.y), "=r"(values.z), "=r"(values.w)
+                 : "r"(source)
+                 : "memory");
+    return values;
+}
+__device__ __forceinline__ void store_shared_4(SharedAddress target, int4 values) {
+    asm volatile("st.shared.v4.s32 [%0], {%1, %2, %3, %4};" ::"r"(target), "r"(values.x), "r"(values.y), "r"(values.z),
+                 "r"(values.w)
+                 : "memory");
 }
 
 }  // namespace moegemm::hopper::ptx

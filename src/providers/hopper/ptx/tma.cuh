@@ -18,49 +18,29 @@ enum class Evict : std::uint64_t {
 };
 
 /// Box at (x, y) of a matrix to `target`; its bytes arrive at `barrier`.
-__device__ __forceinline__ void tma_load_2d(void* target, const CUtensorMap* map, std::uint64_t* barrier, int x, int y,
-                                            Evict policy) {
+__device__ __forceinline__ void tma_load_2d(SharedAddress target, const CUtensorMap* map, SharedAddress barrier, int x,
+                                            int y, Evict policy) {
     asm volatile(
         "cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint "
-        "[%0], [%1, {%3, %4}], [%2], %5;" ::"r"(shared_address(target)),
-        "l"(map), "r"(shared_address(barrier)), "r"(x), "r"(y), "l"(static_cast<std::uint64_t>(policy))
+        "[%0], [%1, {%3, %4}], [%2], %5;" ::"r"(target),
+        "l"(map), "r"(barrier), "r"(x), "r"(y), "l"(static_cast<std::uint64_t>(policy))
         : "memory");
 }
 
 /// The same of matrix z.
-__device__ __forceinline__ void tma_load_3d(void* target, const CUtensorMap* map, std::uint64_t* barrier, int x, int y,
-                                            int z, Evict policy) {
+__device__ __forceinline__ void tma_load_3d(SharedAddress target, const CUtensorMap* map, SharedAddress barrier, int x,
+                                            int y, int z, Evict policy) {
     asm volatile(
         "cp.async.bulk.tensor.3d.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint "
-        "[%0], [%1, {%3, %4, %5}], [%2], %6;" ::"r"(shared_address(target)),
-        "l"(map), "r"(shared_address(barrier)), "r"(x), "r"(y), "r"(z), "l"(static_cast<std::uint64_t>(policy))
-        : "memory");
-}
-
-/// The same to this address of every CTA of the cluster whose bit is set in `ranks`; each one's barrier gets the bytes.
-__device__ __forceinline__ void tma_load_2d_multicast(void* target, const CUtensorMap* map, std::uint64_t* barrier,
-                                                      int x, int y, std::uint16_t ranks, Evict policy) {
-    asm volatile(
-        "cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster"
-        ".L2::cache_hint [%0], [%1, {%3, %4}], [%2], %5, %6;" ::"r"(shared_address(target)),
-        "l"(map), "r"(shared_address(barrier)), "r"(x), "r"(y), "h"(ranks), "l"(static_cast<std::uint64_t>(policy))
-        : "memory");
-}
-
-__device__ __forceinline__ void tma_load_3d_multicast(void* target, const CUtensorMap* map, std::uint64_t* barrier,
-                                                      int x, int y, int z, std::uint16_t ranks, Evict policy) {
-    asm volatile(
-        "cp.async.bulk.tensor.3d.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster"
-        ".L2::cache_hint [%0], [%1, {%3, %4, %5}], [%2], %6, %7;" ::"r"(shared_address(target)),
-        "l"(map), "r"(shared_address(barrier)), "r"(x), "r"(y), "r"(z), "h"(ranks),
-        "l"(static_cast<std::uint64_t>(policy))
+        "[%0], [%1, {%3, %4, %5}], [%2], %6;" ::"r"(target),
+        "l"(map), "r"(barrier), "r"(x), "r"(y), "r"(z), "l"(static_cast<std::uint64_t>(policy))
         : "memory");
 }
 
 /// Box at (x, y) of a matrix from `source`; part of the thread's open bulk group.
-__device__ __forceinline__ void tma_store_2d(const CUtensorMap* map, const void* source, int x, int y) {
-    asm volatile("cp.async.bulk.tensor.2d.global.shared::cta.bulk_group [%0, {%2, %3}], [%1];" ::"l"(map),
-                 "r"(shared_address(source)), "r"(x), "r"(y)
+__device__ __forceinline__ void tma_store_2d(const CUtensorMap* map, SharedAddress source, int x, int y) {
+    asm volatile("cp.async.bulk.tensor.2d.global.shared::cta.bulk_group [%0, {%2, %3}], [%1];" ::"l"(map), "r"(source),
+                 "r"(x), "r"(y)
                  : "memory");
 }
 

@@ -1,5 +1,5 @@
 /// \file
-/// Instructions of whole warps, warpgroups and clusters other than products.
+/// Instructions of whole warps and warpgroups other than products.
 #pragma once
 
 #include <cstdint>
@@ -28,22 +28,12 @@ __device__ __forceinline__ void named_barrier_arrive(int number, int threads) {
     asm volatile("bar.arrive %0, %1;" ::"r"(number), "r"(threads) : "memory");
 }
 
-__device__ __forceinline__ std::uint32_t cluster_rank() {
-    std::uint32_t rank;
-    asm volatile("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
-    return rank;
-}
-
-__device__ __forceinline__ void cluster_sync() {
-    asm volatile("barrier.cluster.arrive.aligned;\nbarrier.cluster.wait.aligned;" ::: "memory");
-}
-
 /// Four 8×8 matrices of 16-bit elements from a warp's accumulator fragments; lane l gives the address of row l % 8 of
 /// matrix l / 8.
-__device__ __forceinline__ void stmatrix_x4(void* row, std::uint32_t a, std::uint32_t b, std::uint32_t c,
+__device__ __forceinline__ void stmatrix_x4(SharedAddress row, std::uint32_t a, std::uint32_t b, std::uint32_t c,
                                             std::uint32_t d) {
-    asm volatile("stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(shared_address(row)), "r"(a),
-                 "r"(b), "r"(c), "r"(d)
+    asm volatile("stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(row), "r"(a), "r"(b), "r"(c),
+                 "r"(d)
                  : "memory");
 }
 

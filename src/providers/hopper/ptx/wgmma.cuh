@@ -24,13 +24,13 @@ __device__ __forceinline__ void wgmma_wait() {
 }
 
 /// Describes an operand whose rows are 128 bytes along K, swizzled over 128 bytes: groups of 8 rows lie 1024 bytes
-/// apart (PTX ISA, "Matrix descriptor"). One step along K within the row adds its bytes / 16 to the descriptor.
-__device__ __forceinline__ std::uint64_t swizzled_128_descriptor(const void* tile) {
-    constexpr std::uint64_t leading = std::uint64_t{1} << 16;  // ignored for swizzled K-major operands
-    constexpr std::uint64_t stride = std::uint64_t{1024 / 16} << 32;
-    constexpr std::uint64_t swizzle_128 = std::uint64_t{1} << 62;
-    return ((shared_address(tile) & 0x3FFFF) >> 4) | leading | stride | swizzle_128;
+/// apart (PTX ISA, "Matrix descriptor"). This is its lower half, the upper one being the same for all; one step along K
+/// within the row adds its bytes / 16.
+__device__ __forceinline__ std::uint32_t swizzled_128_descriptor(SharedAddress tile) {
+    constexpr std::uint32_t leading = std::uint32_t{1} << 16;  // ignored for swizzled K-major operands
+    return (tile >> 4) | leading;
 }
+inline constexpr std::uint32_t upper_descriptor = (1024 / 16) | (std::uint32_t{1} << 30);  // stride, 128-byte swizzle
 
 /// d = left · rightᵀ (+ d where `accumulate`): left (64, k), right (N, k), d's N / 2 registers a thread as
 /// accumulator_row and accumulator_column (fragment.hpp) place them. `k` is the instruction's depth.
@@ -43,6 +43,7 @@ struct Wgmma;
 #define MOEGEMM_REGISTERS_8 ", %4, %5, %6, %7"
 #define MOEGEMM_REGISTERS_16 ", %8, %9, %10, %11, %12, %13, %14, %15"
 #define MOEGEMM_REGISTERS_32 ", %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
+#define MOEGEMM_REGISTERS_48 ", %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47"
 #define MOEGEMM_REGISTERS_64 ", %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
 #define MOEGEMM_REGISTERS_96 ", %64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79, %80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95"
 #define MOEGEMM_REGISTERS_128 ", %96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111, %112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, %127"
@@ -50,6 +51,7 @@ struct Wgmma;
 #define MOEGEMM_OPERANDS_8(C, b) MOEGEMM_OPERANDS_4(C, b), MOEGEMM_OPERANDS_4(C, b + 4)
 #define MOEGEMM_OPERANDS_16(C, b) MOEGEMM_OPERANDS_8(C, b), MOEGEMM_OPERANDS_8(C, b + 8)
 #define MOEGEMM_OPERANDS_32(C, b) MOEGEMM_OPERANDS_16(C, b), MOEGEMM_OPERANDS_16(C, b + 16)
+#define MOEGEMM_OPERANDS_48(C, b) MOEGEMM_OPERANDS_32(C, b), MOEGEMM_OPERANDS_16(C, b + 32)
 #define MOEGEMM_OPERANDS_64(C, b) MOEGEMM_OPERANDS_32(C, b), MOEGEMM_OPERANDS_32(C, b + 32)
 #define MOEGEMM_OPERANDS_96(C, b) MOEGEMM_OPERANDS_64(C, b), MOEGEMM_OPERANDS_32(C, b + 64)
 #define MOEGEMM_OPERANDS_128(C, b) MOEGEMM_OPERANDS_64(C, b), MOEGEMM_OPERANDS_64(C, b + 64)
@@ -62,13 +64,15 @@ struct Wgmma;
         using Sum = SUM;                                                                                              \
         static constexpr int k = K;                                                                                   \
         static constexpr int registers = COUNT;                                                                       \
-        __device__ static __forceinline__ void issue(SUM (&d)[COUNT], std::uint64_t left, std::uint64_t right,        \
+        __device__ static __forceinline__ void issue(SUM (&d)[COUNT], std::uint32_t left, std::uint32_t right,        \
                                                      int accumulate) {                                                \
+            const std::uint64_t a = std::uint64_t{upper_descriptor} << 32 | left;                                     \
+            const std::uint64_t b = std::uint64_t{upper_descriptor} << 32 | right;                                    \
             asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %" #P ", 0;\n"                                            \
                          "wgmma.mma_async.sync.aligned.m64n" #N "k" #K TYPES " {" LIST "}, %" #A ", %" #B ", p" TAIL   \
                          ";\n}"                                                                                       \
                          : MOEGEMM_OPERANDS_##COUNT(C, 0)                                                              \
-                         : "l"(left), "l"(right), "r"(accumulate));                                                   \
+                         : "l"(a), "l"(b), "r"(accumulate));                                                          \
         }                                                                                                             \
     };
 #define MOEGEMM_WGMMA_TYPES(N, A, B, P, LIST, COUNT)                                                                  \
@@ -82,6 +86,7 @@ MOEGEMM_WGMMA_TYPES(8, 4, 5, 6, MOEGEMM_REGISTERS_4, 4)
 MOEGEMM_WGMMA_TYPES(16, 8, 9, 10, MOEGEMM_REGISTERS_4 MOEGEMM_REGISTERS_8, 8)
 MOEGEMM_WGMMA_TYPES(32, 16, 17, 18, MOEGEMM_REGISTERS_4 MOEGEMM_REGISTERS_8 MOEGEMM_REGISTERS_16, 16)
 MOEGEMM_WGMMA_TYPES(64, 32, 33, 34, MOEGEMM_REGISTERS_4 MOEGEMM_REGISTERS_8 MOEGEMM_REGISTERS_16 MOEGEMM_REGISTERS_32, 32)
+MOEGEMM_WGMMA_TYPES(96, 48, 49, 50, MOEGEMM_REGISTERS_4 MOEGEMM_REGISTERS_8 MOEGEMM_REGISTERS_16 MOEGEMM_REGISTERS_32 MOEGEMM_REGISTERS_48, 48)
 MOEGEMM_WGMMA_TYPES(128, 64, 65, 66, MOEGEMM_REGISTERS_4 MOEGEMM_REGISTERS_8 MOEGEMM_REGISTERS_16 MOEGEMM_REGISTERS_32 MOEGEMM_REGISTERS_64, 64)
 MOEGEMM_WGMMA_TYPES(192, 96, 97, 98, MOEGEMM_REGISTERS_4 MOEGEMM_REGISTERS_8 MOEGEMM_REGISTERS_16 MOEGEMM_REGISTERS_32 MOEGEMM_REGISTERS_64 MOEGEMM_REGISTERS_96, 96)
 MOEGEMM_WGMMA_TYPES(256, 128, 129, 130, MOEGEMM_REGISTERS_4 MOEGEMM_REGISTERS_8 MOEGEMM_REGISTERS_16 MOEGEMM_REGISTERS_32 MOEGEMM_REGISTERS_64 MOEGEMM_REGISTERS_96 MOEGEMM_REGISTERS_128, 128)
@@ -90,6 +95,7 @@ MOEGEMM_WGMMA_TYPES(256, 128, 129, 130, MOEGEMM_REGISTERS_4 MOEGEMM_REGISTERS_8 
 #undef MOEGEMM_REGISTERS_8
 #undef MOEGEMM_REGISTERS_16
 #undef MOEGEMM_REGISTERS_32
+#undef MOEGEMM_REGISTERS_48
 #undef MOEGEMM_REGISTERS_64
 #undef MOEGEMM_REGISTERS_96
 #undef MOEGEMM_REGISTERS_128
@@ -97,6 +103,7 @@ MOEGEMM_WGMMA_TYPES(256, 128, 129, 130, MOEGEMM_REGISTERS_4 MOEGEMM_REGISTERS_8 
 #undef MOEGEMM_OPERANDS_8
 #undef MOEGEMM_OPERANDS_16
 #undef MOEGEMM_OPERANDS_32
+#undef MOEGEMM_OPERANDS_48
 #undef MOEGEMM_OPERANDS_64
 #undef MOEGEMM_OPERANDS_96
 #undef MOEGEMM_OPERANDS_128
