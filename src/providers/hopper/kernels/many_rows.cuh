@@ -100,7 +100,7 @@ __global__ void __launch_bounds__(ManyRowsShape::threads, 1)
     const int role = __shfl_sync(~0U, static_cast<int>(threadIdx.x) / warpgroup, 0);
     if (threadIdx.x == 0) {
         queue.init();
-        ring.init(E::is_block_scaled ? 2 : 1, ManyRowsShape::consumers * (warpgroup / 32));
+        ring.init(E::is_block_scaled ? 1 + 32 : 1, ManyRowsShape::consumers * (warpgroup / 32));
     }
     __syncthreads();
 
@@ -141,24 +141,13 @@ __global__ void __launch_bounds__(ManyRowsShape::threads, 1)
         } else if (warp == 1) {
             TileWalk<shape.tile()> walk(call.m_indptr, call.experts, call.rows, call.columns);
             find_tiles(queue, walk);
-        } else if (E::is_block_scaled) {
-            // The other two warps take the stages' scales in turn, so that each may wait for its copies and arrive
-            // once: arrivals of every lane are as many accesses to shared memory, and those are what the products wait
-            // for.
-            int turn = warp - 2;
+        } else if (E::is_block_scaled && warp == 2) {
             while (tiles.next(tile)) {
                 const BlockScaleCopy<shape.scales()> scale_copy(call, tile);
                 for (int step = 0; step < steps; ++step) {
-                    if (turn == 0) {
-                        ptx::mbarrier_wait(ring.empty(place.stage), place.parity ^ 1);
-                        scale_copy.start(call, step, shared + plan.scale_offset() + place.stage * plan.scales * 4);
-                        ptx::cp_async_wait();
-                        __syncwarp();
-                        if (threadIdx.x % 32 == 0) {
-                            ptx::mbarrier_arrive(ring.full(place.stage));
-                        }
-                    }
-                    turn = 1 - turn;
+                    ptx::mbarrier_wait(ring.empty(place.stage), place.parity ^ 1);
+                    scale_copy.start(call, step, shared + plan.scale_offset() + place.stage * plan.scales * 4);
+                    ptx::mbarrier_arrive_after_copies(ring.full(place.stage));
                     place.advance();
                 }
             }

@@ -15,10 +15,9 @@ namespace moegemm::hopper {
 /// Slots for tiles in shared memory, each with two barriers: that its tile is there, and that all of the tile's copies
 /// of weights have been started.
 ///
-/// Only the last is waited for before a slot is written again: tile n is told when the weights of tile n - 2 are on
-/// their way. The stage that was filled `stages` before them has been released then, so that all who take part in every
-/// stage have read its tile, and those who take turns of two, the one before: at the worst tile n - 2 - stages - 1,
-/// each tile being one stage. `stages` + 6 slots are more than enough.
+/// Only the last is waited for before a slot is written again: tile n is told when the weights of tile n - 2 are on their
+/// way. The stage that was filled `stages` before them has been released then, so that all have read its tile: at the
+/// worst tile n - 2 - stages, each tile being one stage. `stages` + 6 slots are more than enough.
 template <int stages>
 struct TileQueue {
     ptx::SharedAddress first;
