@@ -1,5 +1,6 @@
 # Registers, shared memory, stack and spills of every CUDA kernel of a build, from the logs that keep_ptxas_log.sh left.
-# cmake -D BUILD=<the build's folder> [-D CHECK=ON: fail on a stack or a spill] -P cuda_resources.cmake
+# cmake -D BUILD=<the build's folder> [-D CHECK=ON: fail on a stack, a spill or products that ptxas puts in a
+# row] -P cuda_resources.cmake
 cmake_minimum_required(VERSION 3.25)
 
 find_program(DEMANGLE c++filt)
@@ -43,6 +44,8 @@ foreach(log IN LISTS logs)
       set(machine "${CMAKE_MATCH_2}")
       set(stack 0)
       set(spills 0)
+    elseif(line MATCHES "\\(C75[0-9]+\\)")
+      string(APPEND faults "\n  ${line}")
     elseif(line MATCHES "([0-9]+) bytes stack frame, ([0-9]+) bytes spill stores, ([0-9]+) bytes spill loads")
       if(CMAKE_MATCH_1 GREATER stack)
         set(stack "${CMAKE_MATCH_1}")
@@ -78,5 +81,5 @@ endif()
 # Standard output: message(STATUS) would put dashes before it.
 execute_process(COMMAND "${CMAKE_COMMAND}" -E echo "machine  registers  static shared  stack  spills  kernel\n${table}")
 if(CHECK AND faults)
-  message(FATAL_ERROR "kernels that use local memory:${faults}")
+  message(FATAL_ERROR "kernels that use local memory or wait for each product:${faults}")
 endif()

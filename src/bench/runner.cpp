@@ -316,7 +316,7 @@ void Runner::measure(CaseState& state, const Provider& provider, Plan& plan, Rec
     record.status = Status::ok;
 }
 
-/// Times the call until the rule is content; where the dense product may be the larger floor, in pairs with it.
+/// Times the call until the rule is content; where the dense product is the larger floor, in pairs with it.
 /// Sets the record's floor and meters.
 SampleSummary Runner::sample(const CaseState& state, const StoppingRule& rule, const std::function<void()>& call,
                              Record& record) {
@@ -357,12 +357,11 @@ SampleSummary Runner::sample(const CaseState& state, const StoppingRule& rule, c
     return samples;
 }
 
-/// The dense product, to be sampled beside the case; empty where it cannot be the larger floor, or not be had.
+/// The dense product, to be sampled beside the case; empty where it is not the larger floor, or not to be had.
 std::function<double()> Runner::dense_sample(const CaseState& state) {
-    // Clocks move it by a fifth or so: with less than half of the read's time, it stays the smaller one.
-    constexpr double least_of_read = 0.5;
+    // Beside dense products, a call that waits for memory would meet lower clocks than the read that is its floor did.
     const Floor& floor = state.floor;
-    if (!floor.compute_us || *floor.compute_us < least_of_read * floor.read_us.value_or(0)) {
+    if (!floor.compute_us || *floor.compute_us < floor.read_us.value_or(0)) {
         return {};
     }
     const GemmSpec& spec = state.problem->spec();

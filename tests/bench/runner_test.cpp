@@ -294,19 +294,19 @@ TEST(Runner, TheFloorOfPairsIsTheirMedian) {
 }
 
 TEST(Runner, AReadThatTakesLongerThanThePairedProductStaysTheFloor) {
-    PairedRun run({Spoil{}}, 1.0);  // half of the read's 2 µs
+    PairedRun run({Spoil{}}, 2.0);  // as the read
     run.device.dense_us = [] { return 1.2; };
     ASSERT_EQ(run({case_of(int8_words)}).ok, 1);
     EXPECT_EQ(run.sink.records.at(0).floor.compute_us, 1.2);
     EXPECT_DOUBLE_EQ(run.sink.records.at(0).floor.ratio.value(), 7.5);
 }
 
-TEST(Runner, ADenseProductFarBelowTheReadIsNotSampled) {
-    PairedRun run({Spoil{}}, 0.99);
+TEST(Runner, ADenseProductBelowTheReadIsNotSampled) {
+    PairedRun run({Spoil{}}, 1.99);
     ASSERT_EQ(run({case_of(int8_words)}).ok, 1);
     EXPECT_EQ(run.device.dense_samplers, 0);
     const Record& record = run.sink.records.at(0);
-    EXPECT_DOUBLE_EQ(record.floor.compute_us.value(), 0.99);
+    EXPECT_DOUBLE_EQ(record.floor.compute_us.value(), 1.99);
     EXPECT_DOUBLE_EQ(record.floor.ratio.value(), record.measurement.value().median_us / 2.0);
 }
 

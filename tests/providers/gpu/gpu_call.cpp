@@ -59,9 +59,16 @@ GpuProvider gpu_provider(const std::string& name) {
     return found;
 }
 
-std::vector<std::string> gpu_provider_names() { return {"cuda", "hopper"}; }
+std::vector<std::string> gpu_provider_names() {
+    // Small problems, as tests have, would meet few_64 only.
+    return {"cuda", "hopper", "hopper/few_16", "hopper/few_64", "hopper/many_256"};
+}
 
-std::string gpu_test_name(const testing::TestParamInfo<std::string>& test) { return test.param; }
+std::string gpu_test_name(const testing::TestParamInfo<std::string>& test) {
+    std::string name = test.param;
+    std::replace(name.begin(), name.end(), '/', '_');
+    return name;
+}
 
 int number_from_environment(const char* name, int otherwise) {
     const char* const text = std::getenv(name);
@@ -69,7 +76,9 @@ int number_from_environment(const char* name, int otherwise) {
 }
 
 void GpuTest::SetUp() {
-    GpuProvider found = gpu_provider(GetParam());
+    const std::size_t slash = GetParam().find('/');
+    GpuProvider found = gpu_provider(GetParam().substr(0, slash));
+    kernel_ = slash == std::string::npos ? "" : GetParam().substr(slash + 1);
     if (!found.provider) {
         GTEST_SKIP() << found.reason;
     }
@@ -89,6 +98,7 @@ std::vector<Variant> GpuTest::variants_offered() const {
 std::unique_ptr<Plan> GpuTest::plan(const GemmSpec& spec) const {
     PlanOptions options;
     options.device = device().dl();
+    options.kernel = kernel_;
     return provider().plan(spec, options);
 }
 

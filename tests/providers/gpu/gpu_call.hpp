@@ -25,7 +25,8 @@ struct GpuProvider {
 };
 [[nodiscard]] GpuProvider gpu_provider(const std::string& name);
 
-/// Every test of a GPU provider: its parameter is the provider's name. Skipped where there is no GPU.
+/// Every test of a GPU provider: its parameter is the provider's name, for one of its kernels followed by a slash and
+/// the name that PlanOptions::kernel takes. Skipped where there is no GPU.
 class GpuTest : public testing::TestWithParam<std::string> {
 protected:
     void SetUp() override;
@@ -39,9 +40,10 @@ protected:
 
 private:
     std::shared_ptr<const Provider> provider_;
+    std::string kernel_;  ///< empty: the provider's choice
 };
 
-/// The providers' names, for INSTANTIATE_TEST_SUITE_P.
+/// The parameters, for INSTANTIATE_TEST_SUITE_P.
 [[nodiscard]] std::vector<std::string> gpu_provider_names();
 [[nodiscard]] std::string gpu_test_name(const testing::TestParamInfo<std::string>& test);
 

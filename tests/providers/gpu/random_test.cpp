@@ -51,6 +51,18 @@ CallOptions draw_options(std::mt19937_64& random) {
             options.most_n = 40;
             options.most_k = 100;
             break;
+        case 10:  // many tiles a CTA, of a step of K or two each
+            options.most_experts = 384;
+            options.most_rows = 3;
+            options.most_n = 1700;
+            options.most_k = 256;
+            break;
+        case 11:  // more experts than one look at the row counts takes in
+            options.most_experts = 1500;
+            options.most_rows = 2;
+            options.most_n = 40;
+            options.most_k = 64;
+            break;
         case 9:  // next to nothing
             options.most_experts = 2;
             options.most_rows = 1;

@@ -87,8 +87,8 @@ __device__ __forceinline__ void few_rows_tile(const Call& call, const Tile& tile
         }
         for (int step = 0; step < steps; ++step) {
 #pragma unroll
-            for (int i = 0; i < FewRowsShape::chunks * Product::registers; ++i) {
-                asm volatile("" : "+f"(parts[i / Product::registers][i % Product::registers])::"memory");
+            for (int chunk = 0; chunk < FewRowsShape::chunks; ++chunk) {
+                ptx::settle(parts[chunk]);  // no value to carry over: no move to make
             }
             ptx::mbarrier_wait(ring.full(place.stage), place.parity);
             ptx::wgmma_fence();
@@ -101,6 +101,7 @@ __device__ __forceinline__ void few_rows_tile(const Call& call, const Tile& tile
             ptx::wgmma_wait<0>();
 #pragma unroll
             for (int chunk = 0; chunk < FewRowsShape::chunks; ++chunk) {
+                ptx::settle(parts[chunk]);
                 const ptx::SharedAddress a_scale = scales + shape.scales().a(chunk, accumulator_column(thread, 0)) * 4;
                 const float w_factor =
                     E::is_block_scaled ? ptx::load_shared(scales + shape.scales().w(chunk, 0) * 4) : 0.0F;
@@ -141,6 +142,7 @@ __device__ __forceinline__ void few_rows_tile(const Call& call, const Tile& tile
             place.advance();
         }
         ptx::wgmma_wait<0>();
+        ptx::settle(sums);
         release(before);
     }
     store_columns<E::factors, tokens>(call, output_scales, sums, tile, column, thread);
@@ -221,7 +223,7 @@ __global__ void __launch_bounds__(Shape::value.threads(E::is_block_scaled), Shap
             }
         } else if (warp == 2) {
             TileWalk<shape.tile()> walk(call.m_indptr, call.experts, call.rows, call.columns);
-            find_tiles(queue, walk);
+            find_tiles(queue, walk, call.columns);
         } else if constexpr (E::is_block_scaled) {
             while (tiles.next(tile)) {
                 const BlockScaleCopy<shape.scales()> scale_copy(call, tile);

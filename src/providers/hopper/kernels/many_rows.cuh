@@ -140,7 +140,7 @@ __global__ void __launch_bounds__(ManyRowsShape::threads, 1)
             }
         } else if (warp == 1) {
             TileWalk<shape.tile()> walk(call.m_indptr, call.experts, call.rows, call.columns);
-            find_tiles(queue, walk);
+            find_tiles(queue, walk, call.columns);
         } else if (E::is_block_scaled && warp == 2) {
             while (tiles.next(tile)) {
                 const BlockScaleCopy<shape.scales()> scale_copy(call, tile);
@@ -197,9 +197,7 @@ __global__ void __launch_bounds__(ManyRowsShape::threads, 1)
             }
         };
         // By votes, so that the compiler knows that all take the same branches.
-        const auto is_mine = [&] {
-            return __any_sync(~0U, static_cast<int>(tile.rows > first_row && tile.column < call.columns)) != 0;
-        };
+        const auto is_mine = [&] { return __any_sync(~0U, static_cast<int>(tile.rows > first_row)) != 0; };
         const auto is_whole = [&] { return __any_sync(~0U, static_cast<int>(tile.columns == shape.columns)) != 0; };
         const auto own_part = [&] {
             return TilePart{tile.expert, tile.row + first_row, tile.rows - first_row, tile.column, tile.columns};
@@ -217,16 +215,14 @@ __global__ void __launch_bounds__(ManyRowsShape::threads, 1)
             TilePart finished{};
             BlockFactors<E> factors;
             const auto begin = [&](int piece) {
-#pragma unroll
-                for (int i = 0; i < PartProduct::registers; ++i) {
-                    asm volatile("" : "+f"(part[i])::"memory");  // no value to carry over: no move to make
-                }
+                ptx::settle(part);  // no value to carry over: no move to make
                 multiply(PartProduct{}, part, piece * shape.part, false);
             };
             const auto end = [&](int piece, bool is_last) {
                 factors.load(shape.scales(), shared + plan.scale_offset() + place.stage * plan.scales * 4,
                              first_row + accumulator_row(thread, 0), piece);
                 ptx::wgmma_wait<0>();
+                ptx::settle(part);
                 if (is_last) {
                     __syncwarp();
                     release(place.stage);
@@ -299,6 +295,7 @@ __global__ void __launch_bounds__(ManyRowsShape::threads, 1)
                     advance();
                 }
                 ptx::wgmma_wait<0>();
+                ptx::settle(sums);
                 release(before);
             };
             while (tiles.next(tile)) {

@@ -15,9 +15,9 @@ namespace moegemm::hopper {
 /// Slots for tiles in shared memory, each with two barriers: that its tile is there, and that all of the tile's copies
 /// of weights have been started.
 ///
-/// Only the last is waited for before a slot is written again: tile n is told when the weights of tile n - 2 are on their
-/// way. The stage that was filled `stages` before them has been released then, so that all have read its tile: at the
-/// worst tile n - 2 - stages, each tile being one stage. `stages` + 6 slots are more than enough.
+/// Only the last is waited for before a slot is written again: tile n is told when the weights of tile n - 2 are on
+/// their way. The stage that was filled `stages` before them has been released then, so that all have read its tile: at
+/// the worst tile n - 2 - stages, each tile being one stage. `stages` + 6 slots are more than enough.
 template <int stages>
 struct TileQueue {
     ptx::SharedAddress first;
@@ -51,15 +51,21 @@ struct TileQueue {
 };
 
 /// Of the warp that finds tiles: all it does.
+/// \param columns N
 template <int stages, TileShape shape>
-__device__ __forceinline__ void find_tiles(TileQueue<stages> queue, TileWalk<shape>& walk) {
+__device__ __forceinline__ void find_tiles(TileQueue<stages> queue, TileWalk<shape>& walk, int columns) {
     constexpr int ahead = 2;
     RingPlace<TileQueue<stages>::slots> place;
     RingPlace<TileQueue<stages>::slots> before;
     bool more = true;
     for (int number = 0; more; ++number) {
         Tile tile{};
-        more = walk.next(tile);
+        do {
+            more = walk.next(tile);
+        } while (more && tile.column >= columns);  // a part of the last columns' tile
+        if (!more) {
+            tile.rows = 0;
+        }
         if (number >= ahead) {
             ptx::mbarrier_wait(queue.loaded(before.stage), before.parity);
             before.advance();

@@ -23,6 +23,22 @@ __device__ __forceinline__ void wgmma_wait() {
     asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(pending) : "memory");
 }
 
+/// Accumulators as they are at this place of the program: neither taken before a wait above, nor kept from before.
+template <int count>
+__device__ __forceinline__ void settle(float (&sums)[count]) {
+#pragma unroll
+    for (int i = 0; i < count; ++i) {
+        asm volatile("" : "+f"(sums[i])::"memory");
+    }
+}
+template <int count>
+__device__ __forceinline__ void settle(int (&sums)[count]) {
+#pragma unroll
+    for (int i = 0; i < count; ++i) {
+        asm volatile("" : "+r"(sums[i])::"memory");
+    }
+}
+
 /// Describes an operand whose rows are 128 bytes along K, swizzled over 128 bytes: groups of 8 rows lie 1024 bytes
 /// apart (PTX ISA, "Matrix descriptor"). This is its lower half, the upper one being the same for all; one step along K
 /// within the row adds its bytes / 16.
