@@ -233,7 +233,7 @@ struct PairedRun : TestRun {
             std::this_thread::sleep_for(std::chrono::milliseconds(1));
             return 1000.0;
         };
-        options.max_time = 0.1;  // the samples take no time, the warm-up all of it
+        options.max_time = 10;  // never what ends the samples, on a busy machine under a sanitizer either
     }
     /// Whether the samples have begun: they are what stands between two readings of the meters.
     [[nodiscard]] bool settled() const { return device.meters_taken % 2 == 1; }
