@@ -131,7 +131,7 @@ void Runner::run_case(const Case& item) {
         report_ignored(state);
         common.variant =
             resolve_variant(arguments.dtype, arguments.w_dtype, arguments.compute_dtype, arguments.dst_dtype).variant;
-        const Routing routing = item.routing.empty() ? routing_ : Routing::parse(item.routing, options_.seed);
+        const Routing routing = routing_of(item, routing_);
         state.problem = Problem::from(arguments, routing);
         arguments.scale_layout = to_string(state.problem->spec().scale_layout);
         common.arguments = argument_pairs(arguments, routing);

@@ -7,9 +7,8 @@
 namespace moegemm::bench {
 namespace {
 
-/// Takes a case's own routing out of its arguments. A file of counts is named from the workload file's folder.
-void take_routing(Case& item, const std::filesystem::path& folder) {
-    constexpr std::string_view counts = "counts:";
+/// Takes a case's own routing out of its arguments.
+void take_routing(Case& item) {
     for (const auto& [key, value] : item.arguments) {
         if (key != "routing") {
             continue;
@@ -19,9 +18,6 @@ void take_routing(Case& item, const std::filesystem::path& folder) {
             throw Error(ErrorCode::parse, "routing", item.source, "a text, as --routing takes it");
         }
         item.routing = *text;
-        if (item.routing.starts_with(counts)) {
-            item.routing = std::string(counts) + (folder / item.routing.substr(counts.size())).string();
-        }
     }
     std::erase_if(item.arguments, [](const ArgumentPair& pair) { return pair.first == "routing"; });
 }
@@ -36,7 +32,8 @@ Workload read_workload(const std::filesystem::path& path) {
     const std::string text = read_text_file(path);
     Workload workload = suffix == ".json" ? parse_workload_json(text, path) : parse_workload_csv(text, path);
     for (Case& item : workload.cases) {
-        take_routing(item, path.parent_path());
+        item.folder = path.parent_path();
+        take_routing(item);
     }
     return workload;
 }

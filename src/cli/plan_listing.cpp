@@ -35,7 +35,7 @@ void print_plan(std::span<const bench::Case> cases, const Routing& routing) {
         }
         std::string line;
         try {
-            const Routing own = item.routing.empty() ? routing : Routing::parse(item.routing, routing.seed);
+            const Routing own = bench::routing_of(item, routing);
             line = describe(Problem::from(Arguments::from(item.arguments, nullptr), own));
         } catch (const Error& error) {
             line = fmt::format("error: {}: {}", item.source, error.what());

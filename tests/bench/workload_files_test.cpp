@@ -20,7 +20,7 @@ const std::filesystem::path workloads = MOEGEMM_WORKLOADS;
 
 Problem problem_of(const Case& item) {
     std::vector<std::string> unknown;
-    const Routing routing = item.routing.empty() ? Routing{} : Routing::parse(item.routing, 0);
+    const Routing routing = routing_of(item, Routing{});
     Problem problem = Problem::from(Arguments::from(item.arguments, &unknown), routing);
     EXPECT_TRUE(unknown.empty()) << item.source << ": " << unknown.front();
     return problem;
@@ -67,7 +67,8 @@ TEST(WorkloadFiles, OneExpertHoldsEveryRowOfTheRooflinePoints) {
     std::vector<std::vector<ArgumentPair>> skewed;
     for (const Case& item : read_workload(workloads / "one_expert.json").cases) {
         const Problem problem = problem_of(item);
-        EXPECT_TRUE(item.routing.starts_with("counts:")) << item.routing;
+        EXPECT_TRUE(item.routing.starts_with("counts:one_expert/")) << item.routing;
+        EXPECT_EQ(routing_of(item, Routing{}).text, item.routing) << "records name no folder of the machine";
         EXPECT_EQ(problem.rows_max(), problem.rows()) << item.routing;
         EXPECT_GT(problem.rows(), 0);
         EXPECT_EQ(problem.m_indptr()[1], 0) << "empty experts come before";
