@@ -151,7 +151,7 @@ TEST(BenchDryRun, ACaseMayNameItsOwnRouting) {
     EXPECT_EQ(result.status, 0) << result.err;
     std::vector<Json> records = records_of(scratch / "out/records.jsonl");
     ASSERT_EQ(records.size(), 2U);
-    EXPECT_EQ(records[0]["arguments"]["routing"], "counts:" + (scratch / "six.json"));
+    EXPECT_EQ(records[0]["arguments"]["routing"], "counts:six.json");
     EXPECT_EQ(records[0]["arguments"]["seed"], 3);
     EXPECT_EQ(records[0]["shape"]["rows_max"], 5);
     EXPECT_TRUE(records[0]["ignored"].empty()) << records[0]["ignored"];
