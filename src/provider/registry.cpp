@@ -28,6 +28,10 @@ constexpr std::string_view cuda_reason =
     MOEGEMM_HAS_CUDA ? "its plug-in library moegemm_cuda.so, which this build makes, is not here"
                      : "not built: " MOEGEMM_CUDA_REASON;
 constexpr std::string_view cuda_remedy = "./dev cuda";
+constexpr std::string_view flashinfer_library = "moegemm_flashinfer.so";
+constexpr std::string_view flashinfer_reason =
+    MOEGEMM_HAS_FLASHINFER ? "its plug-in library moegemm_flashinfer.so, which this build makes, is not here"
+                           : "not built: " MOEGEMM_FLASHINFER_REASON;
 constexpr std::string_view no_bridge = "not built: this version has no bridge to it";
 constexpr std::string_view plugin_remedy = "moegemm providers --plugin FILE, or MOEGEMM_PLUGIN_PATH";
 
@@ -36,7 +40,8 @@ constexpr std::array<KnownProvider, 8> known_providers{{
     {"cpu", "SIMD kernels for CPUs, multi-threaded", "", built_in_reason, built_in_remedy},
     {"cuda", "kernels for NVIDIA GPUs from compute capability 8.0", cuda_library, cuda_reason, cuda_remedy},
     {"hopper", "kernels for NVIDIA Hopper GPUs (wgmma, TMA)", cuda_library, cuda_reason, cuda_remedy},
-    {"flashinfer", "FlashInfer's grouped GEMMs, called for comparison", "", no_bridge, plugin_remedy},
+    {"flashinfer", "FlashInfer's grouped GEMMs, called for comparison", flashinfer_library, flashinfer_reason,
+     cuda_remedy},
     {"cudnn", "cuDNN's MoE grouped matmul, called for comparison", "", no_bridge, plugin_remedy},
     {"cublas", "cuBLASLt, one matmul an expert, called for comparison", "", no_bridge, plugin_remedy},
     {"onednn", "oneDNN, one matmul an expert, called for comparison", "", no_bridge, plugin_remedy},

@@ -3,7 +3,9 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <memory>
 #include <random>
+#include <stdexcept>
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
@@ -13,6 +15,7 @@
 #include "op/expect_error.hpp"
 #include "providers/cpu/call.hpp"
 #include "providers/flashinfer/entry.hpp"
+#include "providers/flashinfer/entry_problem.hpp"
 #include "providers/flashinfer/host_machine.hpp"
 
 namespace moegemm::test {
@@ -28,17 +31,19 @@ std::shared_ptr<const Provider> provider_on(int capability, const std::filesyste
                                     std::make_shared<ModuleLibrary>(std::vector{folder}, true));
 }
 
-/// Memory for workspaces, kept: most of it is FlashInfer's, and clearing that anew would take longer than the tests.
+/// Memory for workspaces. Most of it is FlashInfer's, comes first and is never touched but for its beginning; what is
+/// poisoned, the first and the last MiBs, holds all that the provider writes.
 Tensor workspace_of(std::size_t bytes) {
-    static std::vector<std::uint8_t> memory(std::size_t{260} << 20);
-    auto* first = memory.data() + (256 - reinterpret_cast<std::uintptr_t>(memory.data()) % 256);
-    constexpr std::size_t flashinfers = std::size_t{1} << 20;  // at least so much comes first
-    if (bytes > memory.size() - 256) {
+    constexpr std::size_t size = std::size_t{260} << 20;
+    constexpr std::size_t poisoned = std::size_t{4} << 20;
+    static const std::unique_ptr<void, void (*)(void*)> memory(std::calloc(size, 1), std::free);
+    if (memory == nullptr || bytes > size - 256) {
         throw std::runtime_error("a larger workspace than these tests have memory for");
     }
-    std::fill(first + std::min(bytes, flashinfers), first + std::min(bytes, 2 * flashinfers), std::uint8_t{0xFF});
-    const std::size_t ours = bytes > 64 * flashinfers ? 64 * flashinfers : 0;
-    std::fill(first + ours, first + bytes, std::uint8_t{0xFF});
+    auto* first = static_cast<std::uint8_t*>(memory.get());
+    first += 256 - reinterpret_cast<std::uintptr_t>(first) % 256;
+    std::fill_n(first, std::min(bytes, poisoned), std::uint8_t{0xFF});
+    std::fill(first + bytes - std::min(bytes, poisoned), first + bytes, std::uint8_t{0xFF});
     return {first, DType::u8, {static_cast<std::int64_t>(bytes)}};
 }
 
@@ -51,32 +56,6 @@ std::vector<std::uint8_t> run(const Provider& provider, const GemmSpec& spec, Op
     plan->run(operands);
     EXPECT_TRUE(y.guard_intact());
     return {y.data(), y.data() + y.size()};
-}
-
-/// A problem that an entry takes.
-Problem random_problem(const Entry& entry, std::mt19937_64& random) {
-    const auto below = [&](std::int64_t limit) {
-        return static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(limit));
-    };
-    const VariantInfo& row = info(entry.variant);
-    GemmSpec spec;
-    spec.variant = entry.variant;
-    spec.a = row.a == DType::e4m3 && below(3) == 0 ? DType::e5m2 : row.a;
-    spec.w = entry.same_type ? spec.a : row.w;
-    spec.dst = entry.f16_out && below(2) == 0 ? DType::f16 : DType::bf16;
-    const auto layouts = std::count_if(row.layouts.begin(), row.layouts.end(),
-                                       [](ScaleLayout layout) { return layout != ScaleLayout::none; });
-    spec.scale_layout = row.layouts[static_cast<std::size_t>(below(std::max<std::int64_t>(layouts, 1)))];
-    spec.has_alpha = entry.alpha && below(2) == 0;
-    spec.experts = entry.one_expert ? 1 : 1 + below(8);
-    spec.n = entry.n_multiple * (1 + below(entry.n_multiple >= 128 ? 2 : 20));
-    spec.k = entry.k_multiple * (1 + below(entry.k_multiple >= 128 ? 3 : 24));
-    std::vector<std::int32_t> m_indptr{0};
-    for (std::int64_t expert = 0; expert < spec.experts; ++expert) {
-        const std::int64_t rows = below(3) == 0 ? 0 : 1 + below(below(8) == 0 ? 140 : 9);
-        m_indptr.push_back(m_indptr.back() + static_cast<std::int32_t>(rows));
-    }
-    return Problem::from(spec, m_indptr);
 }
 
 int first_capability(const Entry& entry) { return entry.capabilities[0]; }
