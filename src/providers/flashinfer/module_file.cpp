@@ -25,7 +25,7 @@ constexpr Elf64_Half this_machine = EM_X86_64;
 
 /// nvcc puts device code into this section: containers one behind another, each of entries for one architecture.
 /// CUDA's fatbinary.h has the container's header; an entry's is what cuobjdump shows, at these places.
-constexpr std::string_view container_section = ".nv_fatbin";
+constexpr std::string_view container_section(".nv_fatbin\0", 11);  // a name ends with its NUL
 constexpr std::uint32_t container_magic = 0xBA55ED50;
 constexpr std::uint64_t container_header_bytes = 16;  // magic, version, header's bytes, bytes of the entries (8)
 constexpr std::uint64_t entry_header_bytes = 32;      // what is read of it: kind (2), header's bytes (at 4), …
@@ -110,11 +110,11 @@ std::optional<Elf64_Shdr> find_containers(Reader& file, const Elf64_Ehdr& header
     const Elf64_Shdr names = section(header.e_shstrndx);
     for (std::uint64_t i = 0; i < header.e_shnum; ++i) {
         const Elf64_Shdr found = section(i);
-        char name[container_section.size() + 1] = {};
+        char name[container_section.size()] = {};
         const std::uint64_t at = names.sh_offset + found.sh_name;
         if (file.holds(at, sizeof name)) {
             file.read(at, name, sizeof name);
-            if (name == container_section && found.sh_type != SHT_NOBITS) {
+            if (std::string_view(name, sizeof name) == container_section && found.sh_type != SHT_NOBITS) {
                 return found;
             }
         }
