@@ -23,7 +23,7 @@ public:
     /// \param functions that it has to export
     /// \throws Error plugin naming the file: a library that it lacks, a symbol that nobody offers, a function that it
     /// does not export
-    Module(const std::filesystem::path& path, std::span<const std::string_view> functions);
+    Module(const std::filesystem::path& given, std::span<const std::string_view> functions);
     ~Module();
     Module(const Module&) = delete;
     Module& operator=(const Module&) = delete;

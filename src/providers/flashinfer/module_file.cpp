@@ -54,7 +54,7 @@ public:
 
     template <class T>
     T read(std::uint64_t offset) {
-        T value;
+        T value{};
         read(offset, &value, sizeof value);
         return value;
     }
@@ -184,6 +184,7 @@ bool runs_on(const std::vector<DeviceCode>& code, int capability) noexcept {
 
 std::string text_of(const std::vector<DeviceCode>& code) {
     std::vector<std::string> texts;
+    texts.reserve(code.size());
     for (const DeviceCode& one : code) {
         texts.push_back(fmt::format("{}_{}", one.ptx ? "compute" : "sm", one.capability));
     }
