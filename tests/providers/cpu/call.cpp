@@ -214,11 +214,12 @@ Call::Expected Call::expected() const {
     return result;
 }
 
-std::vector<std::uint8_t> run_cpu(const GemmSpec& spec, const Operands& given, const RunOptions& options) {
+std::vector<std::uint8_t> run_call(const Provider& provider, const GemmSpec& spec, const Operands& given,
+                                   const RunOptions& options) {
     PlanOptions plan_options;
     plan_options.kernel = options.kernel;
     plan_options.threads = options.threads;
-    const auto plan = make_cpu_provider()->plan(spec, plan_options);
+    const auto plan = provider.plan(spec, plan_options);
     Operands operands = given;
     const ExactBuffer packed(plan->packed_bytes(), poison);
     const ExactBuffer workspace(plan->workspace_bytes(), poison);
@@ -236,6 +237,10 @@ std::vector<std::uint8_t> run_cpu(const GemmSpec& spec, const Operands& given, c
     plan->run(operands);
     EXPECT_TRUE(packed.guard_intact() && workspace.guard_intact() && y.guard_intact());
     return {y.data(), y.data() + y.size()};
+}
+
+std::vector<std::uint8_t> run_cpu(const GemmSpec& spec, const Operands& given, const RunOptions& options) {
+    return run_call(*make_cpu_provider(), spec, given, options);
 }
 
 std::vector<std::uint8_t> run_cpu(const Call& call, const RunOptions& options) {
