@@ -2,6 +2,7 @@
 /// Whether the GPU can follow a call's pointers.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include <cuda_runtime_api.h>
@@ -32,6 +33,17 @@ inline void check_reachable(const Operands& operands, const GemmSpec& spec, DLDe
                         attributes.type == cudaMemoryTypeDevice ? fmt::format("memory of GPU {}", attributes.device)
                                                                 : std::string("host memory"),
                         fmt::format("memory of GPU {}", device.device_id));
+        }
+    }
+}
+
+/// \throws Error unsupported naming a tensor whose base is no multiple of `bytes`: more than the contract asks for
+inline void check_alignment(const Operands& operands, const GemmSpec& spec, std::uintptr_t bytes) {
+    for (const Role role : {Role::a, Role::w, Role::y}) {
+        const Tensor& tensor = operands[role];
+        if (reinterpret_cast<std::uintptr_t>(tensor.data()) % bytes != 0) {
+            throw Error(ErrorCode::unsupported, std::string(tensor_name(spec.row(), role)),
+                        fmt::format("address {}", tensor.data()), fmt::format("a multiple of {} bytes", bytes));
         }
     }
 }

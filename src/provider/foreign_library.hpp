@@ -29,6 +29,9 @@ public:
     /// The file that was loaded.
     [[nodiscard]] const std::string& path() const noexcept { return path_; }
 
+    /// As dlopen gave it, for libraries that want to look for functions themselves.
+    [[nodiscard]] void* handle() const noexcept { return handle_; }
+
     /// Sets `function` to a function of the library's, or of a library that it needs; to null where there is none.
     template <class Function>
     void find(const char* name, Function*& function) const noexcept {

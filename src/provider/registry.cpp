@@ -32,6 +32,10 @@ constexpr std::string_view cuda_remedy = "./dev cuda";
 constexpr std::string_view no_bridge = "not built: this version has no bridge to it";
 constexpr std::string_view doctor = "moegemm doctor shows what this machine has";
 constexpr std::string_view onednn_remedy = "./dev onednn, or MOEGEMM_ONEDNN=FILE";
+constexpr std::string_view cudnn_reason = MOEGEMM_HAS_CUDNN ? cuda_reason : "not built: " MOEGEMM_CUDNN_REASON;
+constexpr std::string_view cudnn_remedy = MOEGEMM_HAS_CUDNN ? cuda_remedy : "./dev cudnn";
+constexpr std::string_view cudnn_needs =
+    "moegemm doctor shows what this machine has; cuDNN: ./dev cudnn, or pip install nvidia-cudnn-cu13";
 constexpr std::string_view cublas_needs =
     "moegemm doctor shows what this machine has; cuBLAS: CUDA's toolkit, or pip install nvidia-cublas";
 constexpr std::string_view plugin_remedy = "moegemm providers --plugin FILE, or MOEGEMM_PLUGIN_PATH";
@@ -43,7 +47,8 @@ constexpr std::array<KnownProvider, 8> known_providers{{
     {"cuda", "kernels for NVIDIA GPUs from compute capability 8.0", cuda_library, cuda_reason, cuda_remedy, doctor},
     {"hopper", "kernels for NVIDIA Hopper GPUs (wgmma, TMA)", cuda_library, cuda_reason, cuda_remedy, doctor},
     {"flashinfer", "FlashInfer's grouped GEMMs, called for comparison", "", no_bridge, plugin_remedy, doctor},
-    {"cudnn", "cuDNN's MoE grouped matmul, called for comparison", "", no_bridge, plugin_remedy, doctor},
+    {"cudnn", "cuDNN's MoE grouped matmul, called for comparison", cuda_library, cudnn_reason, cudnn_remedy,
+     cudnn_needs},
     {"cublas", "cuBLAS's grouped batched product, called for comparison", cuda_library, cuda_reason, cuda_remedy,
      cublas_needs},
     {"onednn", "oneDNN, one matmul an expert, called for comparison", "", built_in_reason, built_in_remedy,

@@ -46,6 +46,8 @@ void CublasPlan::do_run(const Operands& operands, void* stream) {
     }
     const cuda::UseDevice use(device().device_id);
     cuda::check_reachable(operands, spec, device());
+    // The addresses lie on the device, so cuBLAS cannot look at them before it chooses how to copy.
+    cuda::check_alignment(operands, spec, 16);
     const std::lock_guard lock(mutex_);
     groups_.set(spec, {operands.host_m_indptr, static_cast<std::size_t>(spec.experts) + 1});
     const int count = groups_.count();

@@ -13,7 +13,7 @@ class GpuBadInput : public GpuTest {};
 TEST_P(GpuBadInput, IsRefusedByName) {
     std::mt19937_64 random(23);
     for (const Variant variant : variants_offered()) {
-        const Problem drawn = random_problem(variant, random, {.most_experts = 3, .most_rows = 9});
+        const Problem drawn = for_provider(random_problem(variant, random, {.most_experts = 3, .most_rows = 9}));
         GemmSpec spec = drawn.spec();
         spec.dst = DType::bf16;  // which every provider gives
         const Call call(Problem::from(spec, {drawn.m_indptr().begin(), drawn.m_indptr().end()}), random);
@@ -69,7 +69,7 @@ TEST_P(GpuBadInput, IsRefusedByName) {
 
 TEST_P(GpuBadInput, APlanForAnotherDeviceIsRefused) {
     std::mt19937_64 random(29);
-    GemmSpec spec = random_problem(variants_offered().front(), random, {}).spec();
+    GemmSpec spec = for_provider(random_problem(variants_offered().front(), random, {})).spec();
     spec.dst = DType::bf16;
     for (const DLDevice where : {DLDevice{kDLCPU, 0}, DLDevice{kDLCUDA, 1000}, DLDevice{kDLCUDA, -1}}) {
         PlanOptions options;

@@ -66,7 +66,7 @@ std::vector<std::string> gpu_provider_names() {
 
 std::vector<std::string> all_gpu_provider_names() {
     std::vector<std::string> names = gpu_provider_names();
-    names.emplace_back("cublas");
+    names.insert(names.end(), {"cublas", "cudnn"});
     return names;
 }
 
@@ -91,10 +91,24 @@ void GpuTest::SetUp() {
     provider_ = std::move(found.provider);
 }
 
+bool GpuTest::is_ours() const {
+    const std::vector<std::string> ours = gpu_provider_names();
+    return std::find(ours.begin(), ours.end(), GetParam()) != ours.end();
+}
+
+Problem GpuTest::for_provider(const Problem& problem) const {
+    if (is_ours()) {
+        return problem;
+    }
+    GemmSpec spec = problem.spec();
+    spec.n = (spec.n + 15) / 16 * 16;
+    spec.k = (spec.k + 15) / 16 * 16;
+    return Problem::from(spec, {problem.m_indptr().begin(), problem.m_indptr().end()});
+}
+
 bool GpuTest::takes(const GemmSpec& spec) const {
     const Support support = provider().supports(spec);
-    const std::vector<std::string> ours = gpu_provider_names();
-    EXPECT_TRUE(support.supported || std::find(ours.begin(), ours.end(), GetParam()) == ours.end()) << support.reason;
+    EXPECT_TRUE(support.supported || !is_ours()) << support.reason;
     EXPECT_EQ(support.supported, support.reason.empty());
     return support.supported;
 }

@@ -32,7 +32,11 @@ protected:
     void SetUp() override;
     [[nodiscard]] static bench::Device& device() { return *gpu_device().device; }
     [[nodiscard]] const Provider& provider() const { return *provider_; }
-    /// Whether the provider takes a spec. Ours take every one of a variant that they offer, others do not have to.
+    /// Whether the kernels are our own, which take every spec of a variant that they offer. Libraries of others do not.
+    [[nodiscard]] bool is_ours() const;
+    /// A problem that the provider rather takes: for others, K and N are rounded up to a multiple of 16.
+    [[nodiscard]] Problem for_provider(const Problem& problem) const;
+    /// Whether the provider takes a spec. Fails the test where it is ours and does not.
     [[nodiscard]] bool takes(const GemmSpec& spec) const;
     /// The variants that the provider offers.
     [[nodiscard]] std::vector<Variant> variants_offered() const;
