@@ -30,10 +30,7 @@ std::int64_t block_offset(Element element, std::int64_t block) noexcept {
     return block * k_block * element_bits[static_cast<std::size_t>(element)] / 8;
 }
 
-bool is_wide(std::uint8_t code, std::uint8_t first_wide) noexcept { return code >= first_wide && code != 255; }
-
 constexpr std::size_t groups_at_most = std::tuple_size_v<ScaleCodes>;
-constexpr std::int64_t cache_line = 64;
 
 /// Scales of four groups that begin at a multiple of four lie side by side in every layout of one-byte scales.
 /// \param at the address of a scale column's code
@@ -53,17 +50,17 @@ ScaleCodes read_codes(const Shape& shape, std::int64_t block, At at) noexcept {
 /// Turns the group scales of a row or a column into numbers.
 class LineScales {
 public:
-    LineScales(const Shape& shape, Element element, std::int64_t block) noexcept
+    LineScales(const Shape& shape, OrdinaryScales ordinary, std::int64_t block) noexcept
         : values_(scale_values(shape.scale)),
           groups_(static_cast<std::size_t>(shape.groups(block))),
-          first_wide_(shape.scale == GroupScale::ue8m0 ? first_wide_scale(element) : 255) {}
+          ordinary_(shape.scale == GroupScale::ue8m0 ? ordinary : OrdinaryScales{0, 255}) {}
 
     /// \return whether any of them is wide
     bool decode(const ScaleCodes& codes, std::array<float, groups_at_most>& scale) const noexcept {
         bool any_wide = false;
         for (std::size_t g = 0; g < groups_; ++g) {
             scale[g] = values_[codes[g]];
-            any_wide = any_wide || is_wide(codes[g], first_wide_);
+            any_wide = any_wide || !ordinary_.has(codes[g]);
         }
         return any_wide;
     }
@@ -71,7 +68,7 @@ public:
 private:
     const std::array<float, 256>& values_;
     std::size_t groups_;
-    std::uint8_t first_wide_;
+    OrdinaryScales ordinary_;
 };
 
 }  // namespace
@@ -104,90 +101,76 @@ ScaleCodes a_scale_codes(const Shape& shape, const CallOperands& operands, const
     });
 }
 
-ScaleCodes w_scale_codes(const Shape& shape, const CallOperands& operands, std::int64_t expert, std::int64_t n,
-                         std::int64_t block) noexcept {
-    return read_codes(shape, block, [&](std::int64_t column) {
-        return operands.w_scale + scales::w_scale_index(shape.spec.scale_layout, expert, n, column, shape.spec.n,
-                                                        shape.spec.scale_columns());
-    });
-}
-
-bool read_a_block(const Shape& shape, const CallOperands& operands, const RowRange& rows, std::int64_t block,
+void read_a_block(const Shape& shape, const CallOperands& operands, const RowRange& rows, std::int64_t block,
                   float* out, std::uint8_t* wide) {
     const DecodeRow decode = shape.kernels->decode_row[static_cast<std::size_t>(shape.a)];
     const bool grouped = shape.a_grouped();
-    const LineScales scales(shape, shape.a, block);
-    bool any_wide = false;
+    const LineScales scales(shape, OrdinaryScales::of_f32(shape.a), block);
+    const std::int64_t depth = shape.depth(block);
+    const std::int64_t padded = shape.lines(block) * line_depths[static_cast<std::size_t>(shape.w)];
     for (std::int64_t i = 0; i < rows.count; ++i) {
         const std::int64_t row = rows.begin + i;
         std::array<float, groups_at_most> scale{};
-        bool row_wide = false;
-        if (grouped) {
-            row_wide = scales.decode(a_scale_codes(shape, operands, rows, row, block), scale);
-        }
-        wide[i] = row_wide ? 1 : 0;
-        any_wide = any_wide || row_wide;
-        decode(operands.a + row * shape.a_row_bytes + block_offset(shape.a, block), shape.depth(block),
+        wide[i] = grouped && scales.decode(a_scale_codes(shape, operands, rows, row, block), scale) ? 1 : 0;
+        decode(operands.a + row * shape.a_row_bytes + block_offset(shape.a, block), depth,
                grouped ? scale.data() : nullptr, shape.group_shift, out + i * k_block);
+        std::fill(out + i * k_block + depth, out + i * k_block + padded, 0.0F);
     }
-    return any_wide;
 }
 
-bool read_w_block(const Shape& shape, const CallOperands& operands, std::int64_t expert, std::int64_t panel,
-                  std::int64_t block, float* stage, float* out, std::uint8_t* wide) {
-    const DecodeRow decode = shape.kernels->decode_row[static_cast<std::size_t>(shape.w)];
-    const std::int64_t width = shape.kernels->panel_columns;
-    const std::int64_t columns = shape.columns(panel);
-    const std::int64_t depth = shape.depth(block);
-    const bool grouped = shape.scale != GroupScale::none;
-    const LineScales scales(shape, shape.w, block);
-    const std::int64_t next = block_offset(shape.w, block + 1);
-    bool any_wide = false;
-    for (std::int64_t column = 0; column < columns; ++column) {
-        const std::int64_t n = panel * width + column;
-        const std::uint8_t* row = operands.w + (expert * shape.spec.n + n) * shape.w_row_bytes;
-        // Of each row only some lines are read at a time, so that no hardware prefetcher follows it: fetch what the
-        // next K block will read.
-        for (std::int64_t byte = next; byte < std::min(next + block_offset(shape.w, 1), shape.w_row_bytes);
-             byte += cache_line) {
-            __builtin_prefetch(row + byte, 0, 2);
-        }
+void read_bf16_block(const Shape& shape, const CallOperands& operands, const RowRange& rows, std::int64_t block,
+                     std::uint16_t* out, std::uint8_t* wide) {
+    const DecodeRowBf16 decode = shape.matrix->decoders->row[static_cast<std::size_t>(shape.a)];
+    const bool grouped = shape.a_grouped();
+    const LineScales scales(shape, OrdinaryScales::of_tiles(), block);
+    const PairOrder order = shape.w == Element::e2m1 ? PairOrder::of_e2m1 : PairOrder::consecutive;
+    for (std::int64_t i = 0; i < rows.count; ++i) {
+        const std::int64_t row = rows.begin + i;
         std::array<float, groups_at_most> scale{};
-        bool column_wide = false;
-        if (grouped) {
-            column_wide = scales.decode(w_scale_codes(shape, operands, expert, n, block), scale);
-        }
-        wide[column] = column_wide ? 1 : 0;
-        any_wide = any_wide || column_wide;
-        decode(row + block_offset(shape.w, block), depth, grouped ? scale.data() : nullptr, shape.group_shift,
-               stage + column * k_block);
+        wide[i] = grouped && scales.decode(a_scale_codes(shape, operands, rows, row, block), scale) ? 1 : 0;
+        decode(operands.a + row * shape.a_row_bytes + block_offset(shape.a, block), shape.depth(block),
+               grouped ? scale.data() : nullptr, shape.group_shift, order, out + i * k_block);
     }
-    std::fill(stage + columns * k_block, stage + width * k_block, 0.0F);
-    std::fill(wide + columns, wide + width, std::uint8_t{0});
-    shape.kernels->transpose(stage, depth, out);
-    return any_wide;
+    std::fill(out + rows.count * k_block, out + Shape::whole_tiles(rows.count) * k_block, std::uint16_t{0});
 }
 
-bool find_wide_columns(const Shape& shape, const PackedBlock& packed, std::int64_t block, std::uint8_t* wide) {
+void read_int8_block(const Shape& shape, const CallOperands& operands, const RowRange& rows, std::int64_t block,
+                     std::uint8_t flip, std::uint8_t* out) {
+    const std::int64_t depth = shape.depth(block);
+    for (std::int64_t i = 0; i < rows.count; ++i) {
+        const std::uint8_t* from = operands.a + (rows.begin + i) * shape.a_row_bytes + block * int8_k_block;
+        for (std::int64_t k = 0; k < depth; ++k) {
+            out[i * int8_k_block + k] = from[k] ^ flip;
+        }
+        // What meets the padding of W's last line: any number will do.
+        std::fill(out + i * int8_k_block + depth, out + (i + 1) * int8_k_block, std::uint8_t{0});
+    }
+}
+
+bool find_wide_columns(const Shape& shape, const PanelGroup& weights, std::int64_t block, OrdinaryScales ordinary,
+                       std::uint8_t* wide) {
     if (shape.scale != GroupScale::ue8m0) {
         return false;
     }
-    const std::int64_t width = shape.kernels->panel_columns;
-    const std::int64_t count = shape.groups(block) * width;
-    const std::uint8_t first_wide = first_wide_scale(shape.w);
-    // Almost always none: one pass over the bytes, in vectors, says so. Codes below first_wide wrap around.
-    const auto wide_codes = static_cast<std::uint8_t>(255 - first_wide);
+    const std::int64_t count = shape.groups(block) * panel_columns;
+    // Almost always none: one pass over the bytes, in vectors, says so.
     std::uint8_t any = 0;
-    for (std::int64_t i = 0; i < count; ++i) {
-        any = static_cast<std::uint8_t>(any | (static_cast<std::uint8_t>(packed.scales[i] - first_wide) < wide_codes));
+    for (std::int64_t panel = 0; panel < weights.panels; ++panel) {
+        const std::uint8_t* scales = weights.scales + panel * weights.stride;
+        for (std::int64_t i = 0; i < count; ++i) {
+            any = static_cast<std::uint8_t>(any | static_cast<std::uint8_t>(!ordinary.has(scales[i])));
+        }
     }
     if (any == 0) {
         return false;
     }
-    std::fill(wide, wide + width, std::uint8_t{0});
-    for (std::int64_t i = 0; i < count; ++i) {
-        if (is_wide(packed.scales[i], first_wide)) {
-            wide[i % width] = 1;
+    std::fill(wide, wide + weights.panels * panel_columns, std::uint8_t{0});
+    for (std::int64_t panel = 0; panel < weights.panels; ++panel) {
+        const std::uint8_t* scales = weights.scales + panel * weights.stride;
+        for (std::int64_t i = 0; i < count; ++i) {
+            if (!ordinary.has(scales[i])) {
+                wide[panel * panel_columns + i % panel_columns] = 1;
+            }
         }
     }
     return true;

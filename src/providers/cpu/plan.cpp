@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "providers/cpu/grouped_gemm.hpp"
+#include "providers/cpu/huge_pages.hpp"
 #include "providers/cpu/thread_pool.hpp"
 
 namespace moegemm::cpu {
@@ -20,9 +21,14 @@ std::size_t CpuPlan::workspace_bytes() const { return static_cast<std::size_t>(w
 
 std::size_t CpuPlan::packed_bytes() const { return static_cast<std::size_t>(packed_.total_bytes); }
 
-std::vector<std::string> CpuPlan::kernels() const { return {fmt::format("cpu/{}/f32_tile", shape_.kernels->name)}; }
+std::vector<std::string> CpuPlan::kernels() const {
+    return {fmt::format("cpu/{}/{}", shape_.family->name,
+                        shape_.matrix != nullptr ? (shape_.int8_dot ? "int8_matrix" : "bf16_matrix")
+                                                 : (shape_.int8_dot ? "int8_dot" : "f32_tile"))};
+}
 
 void CpuPlan::do_pack(const Operands& operands, const Tensor& packed, void* /*stream*/) {
+    prefer_huge_pages(packed.data(), packed_bytes());
     pack_weights(shape_, packed_, operands.w, operands.w_scale, packed.as<std::uint8_t>(), threads_);
 }
 

@@ -14,7 +14,9 @@
 #include <moegemm/formats/formats.hpp>
 #include <moegemm/reference.hpp>
 
+#include "providers/cpu/emulated_tiles.hpp"
 #include "providers/cpu/kernels/dispatch.hpp"
+#include "providers/cpu/plan.hpp"
 #include "providers/cpu/provider.hpp"
 
 namespace moegemm::test {
@@ -214,33 +216,51 @@ Call::Expected Call::expected() const {
     return result;
 }
 
-std::vector<std::uint8_t> run_call(const Provider& provider, const GemmSpec& spec, const Operands& given,
-                                   const RunOptions& options) {
+std::unique_ptr<Plan> make_plan(const GemmSpec& spec, const RunOptions& options) {
+    const cpu::KernelFamily* emulated = emulated_tiles();
+    if (emulated != nullptr && options.kernel == emulated->name) {
+        return std::make_unique<cpu::CpuPlan>(spec, DLDevice{kDLCPU, 0}, *emulated, options.threads);
+    }
     PlanOptions plan_options;
     plan_options.kernel = options.kernel;
     plan_options.threads = options.threads;
-    const auto plan = provider.plan(spec, plan_options);
+    return make_cpu_provider()->plan(spec, plan_options);
+}
+
+namespace {
+
+std::vector<std::uint8_t> run_plan(Plan& plan, const Operands& given, bool is_packed) {
     Operands operands = given;
-    const ExactBuffer packed(plan->packed_bytes(), poison);
-    const ExactBuffer workspace(plan->workspace_bytes(), poison);
+    const ExactBuffer packed(plan.packed_bytes(), poison);
+    const ExactBuffer workspace(plan.workspace_bytes(), poison);
     const ExactBuffer y(static_cast<std::size_t>(given.y.bytes()), poison);
     operands.y = Tensor(y.data(), given.y.dtype(), given.y.shape());
     operands.workspace = Tensor(workspace.data(), DType::u8, {static_cast<std::int64_t>(workspace.size())});
-    if (options.packed) {
+    if (is_packed) {
         operands.packed_w = Tensor(packed.data(), DType::u8, {static_cast<std::int64_t>(packed.size())});
-        plan->pack(given, operands.packed_w);
+        plan.pack(given, operands.packed_w);
         operands.w = Tensor();
-        if (info(spec.variant).scaling != Scaling::none) {
+        if (info(plan.spec().variant).scaling != Scaling::none) {
             operands.w_scale = Tensor();
         }
     }
-    plan->run(operands);
+    plan.run(operands);
     EXPECT_TRUE(packed.guard_intact() && workspace.guard_intact() && y.guard_intact());
     return {y.data(), y.data() + y.size()};
 }
 
+}  // namespace
+
+std::vector<std::uint8_t> run_call(const Provider& provider, const GemmSpec& spec, const Operands& operands,
+                                   const RunOptions& options) {
+    PlanOptions plan_options;
+    plan_options.kernel = options.kernel;
+    plan_options.threads = options.threads;
+    return run_plan(*provider.plan(spec, plan_options), operands, options.packed);
+}
+
 std::vector<std::uint8_t> run_cpu(const GemmSpec& spec, const Operands& given, const RunOptions& options) {
-    return run_call(*make_cpu_provider(), spec, given, options);
+    return run_plan(*make_plan(spec, options), given, options.packed);
 }
 
 std::vector<std::uint8_t> run_cpu(const Call& call, const RunOptions& options) {
@@ -259,6 +279,14 @@ std::vector<std::string> kernel_names() {
     std::vector<std::string> names;
     for (const cpu::KernelFamily* family : cpu::available_families()) {
         names.emplace_back(family->name);
+    }
+    return names;
+}
+
+std::vector<std::string> testable_kernels() {
+    std::vector<std::string> names = kernel_names();
+    if (const cpu::KernelFamily* emulated = emulated_tiles()) {
+        names.emplace_back(emulated->name);
     }
     return names;
 }

@@ -3,6 +3,7 @@
 
 #include <immintrin.h>
 
+#include "providers/cpu/kernels/avx512/bf16_bytes.hpp"
 #include "providers/cpu/kernels/outer_product.hpp"
 
 // gcc 12's intrinsics pass a deliberately undefined vector where nothing is masked, and are warned about (PR 105593).
@@ -16,8 +17,13 @@ namespace {
 
 struct Avx512 {
     static constexpr int lanes = 16;
+    static constexpr int tile_vectors = 2;
     static constexpr int tile_rows = 12;
-    static constexpr int panel_rows = 4;
+    static constexpr int direct_rows(Element element) {
+        return element == Element::bf16 ? 8 : element == Element::e2m1 ? 4 : 6;
+    }
+    static constexpr int panels_of(int rows) { return rows <= 4 ? 4 : 2; }
+    static constexpr int prefetch_bytes = 1024;
     using F = __m512;
 
     static F zero() { return _mm512_setzero_ps(); }
@@ -57,7 +63,7 @@ struct Avx512 {
     }
 
     template <Element E>
-    static void decode(const std::uint8_t* at, F (&out)[4]) {
+    static void decode_row(const std::uint8_t* at, F (&out)[4]) {
         if constexpr (E == Element::bf16) {
             for (int v = 0; v < 4; ++v) {
                 const __m256i words = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(at + 32 * v));
@@ -93,67 +99,50 @@ struct Avx512 {
         }
     }
 
-    static void decode_e2m1_panel(const std::uint8_t* at, F (&out)[4]) {
-        const __m512i words = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(at)));
-        const F table = e2m1_table();
-        out[0] = _mm512_permutexvar_ps(words, table);
-        out[1] = _mm512_permutexvar_ps(_mm512_srli_epi32(words, 4), table);
-        out[2] = _mm512_permutexvar_ps(_mm512_srli_epi32(words, 8), table);
-        out[3] = _mm512_permutexvar_ps(_mm512_srli_epi32(words, 12), table);
+    /// 32-bit lanes of two bf16 each, from their bytes as a line of 8-bit elements has them.
+    static void floats(const HalfBytes& halves, F* out) {
+        const __m512i pairs[2] = {_mm512_unpacklo_epi8(halves.low, halves.high),
+                                  _mm512_unpackhi_epi8(halves.low, halves.high)};
+        for (int i = 0; i < 2; ++i) {
+            out[2 * i] = even_of(pairs[i]);
+            out[2 * i + 1] = odd_of(pairs[i]);
+        }
+    }
+
+    template <Element E>
+    static void decode_line(const std::uint8_t* at, F* out) {
+        const __m512i codes = _mm512_loadu_si512(at);
+        if constexpr (E == Element::bf16) {
+            out[0] = even_of(codes);
+            out[1] = odd_of(codes);
+        } else if constexpr (E == Element::i8) {
+            out[0] = _mm512_cvtepi32_ps(_mm512_srai_epi32(_mm512_slli_epi32(codes, 24), 24));
+            out[1] = _mm512_cvtepi32_ps(_mm512_srai_epi32(_mm512_slli_epi32(codes, 16), 24));
+            out[2] = _mm512_cvtepi32_ps(_mm512_srai_epi32(_mm512_slli_epi32(codes, 8), 24));
+            out[3] = _mm512_cvtepi32_ps(_mm512_srai_epi32(codes, 24));
+        } else if constexpr (E == Element::e4m3 || E == Element::e5m2) {
+            floats(half_bytes<E>(codes), out);
+        } else {
+            static_assert(E == Element::e2m1);
+            F of_even[4];
+            F of_odd[4];
+            floats(half_bytes<E>(_mm512_and_si512(codes, bytes(0x0F))), of_even);
+            floats(half_bytes<E>(_mm512_and_si512(_mm512_srli_epi16(codes, 4), bytes(0x0F))), of_odd);
+            for (int i = 0; i < 4; ++i) {
+                out[2 * i] = of_even[i];
+                out[2 * i + 1] = of_odd[i];
+            }
+        }
     }
 
     template <GroupScale G>
     static F scales(const std::uint8_t* at) {
-        if constexpr (G == GroupScale::ue8m0) {
-            const __m512i codes = _mm512_cvtepu8_epi32(load_16(at));
-            __m512i bits = _mm512_slli_epi32(codes, 23);
-            // 2^-127 is subnormal, and the last code is NaN, not infinity.
-            bits = _mm512_mask_mov_epi32(bits, _mm512_testn_epi32_mask(codes, codes), _mm512_set1_epi32(0x00400000));
-            bits = _mm512_mask_mov_epi32(bits, _mm512_cmpeq_epi32_mask(codes, _mm512_set1_epi32(255)),
-                                         _mm512_set1_epi32(0x7FC00000));
-            return _mm512_castsi512_ps(bits);
-        } else {
-            const __m256i codes = _mm256_and_si256(_mm256_cvtepu8_epi16(load_16(at)), _mm256_set1_epi16(0x7F));
-            const __mmask16 nan = _mm256_cmpeq_epi16_mask(codes, _mm256_set1_epi16(0x7F));
-            const __m256i halves = _mm256_mask_blend_epi16(nan, _mm256_slli_epi16(codes, 7), _mm256_set1_epi16(0x7E00));
-            return _mm512_mul_ps(_mm512_cvtph_ps(halves), _mm512_set1_ps(256.0F));
-        }
-    }
-
-    /// 16×16: 2×2 and 4×4 within the 128-bit quarters, then the quarters.
-    static void transpose(const float* in, float* out, std::int64_t out_stride) {
-        F rows[16];
-        F pairs[16];
-        for (int r = 0; r < 16; ++r) {
-            rows[r] = load(in + r * k_block);
-        }
-        for (int r = 0; r < 16; r += 2) {
-            pairs[r] = _mm512_unpacklo_ps(rows[r], rows[r + 1]);
-            pairs[r + 1] = _mm512_unpackhi_ps(rows[r], rows[r + 1]);
-        }
-        for (int r = 0; r < 16; r += 4) {
-            for (int half = 0; half < 2; ++half) {
-                const __m512d low = _mm512_castps_pd(pairs[r + half]);
-                const __m512d high = _mm512_castps_pd(pairs[r + half + 2]);
-                rows[r + 2 * half] = _mm512_castpd_ps(_mm512_unpacklo_pd(low, high));
-                rows[r + 2 * half + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(low, high));
-            }
-        }
-        for (int column = 0; column < 4; ++column) {
-            const F even_low = _mm512_shuffle_f32x4(rows[column], rows[4 + column], 0x88);
-            const F odd_low = _mm512_shuffle_f32x4(rows[column], rows[4 + column], 0xDD);
-            const F even_high = _mm512_shuffle_f32x4(rows[8 + column], rows[12 + column], 0x88);
-            const F odd_high = _mm512_shuffle_f32x4(rows[8 + column], rows[12 + column], 0xDD);
-            store(out + column * out_stride, _mm512_shuffle_f32x4(even_low, even_high, 0x88));
-            store(out + (4 + column) * out_stride, _mm512_shuffle_f32x4(odd_low, odd_high, 0x88));
-            store(out + (8 + column) * out_stride, _mm512_shuffle_f32x4(even_low, even_high, 0xDD));
-            store(out + (12 + column) * out_stride, _mm512_shuffle_f32x4(odd_low, odd_high, 0xDD));
-        }
+        return scales_of<G>(at);
     }
 };
 
 }  // namespace
 
-constinit const KernelFamily avx512_family = make_family<Avx512>("avx512");
+constinit const FloatKernels avx512_kernels = make_float_kernels<Avx512>();
 
 }  // namespace moegemm::cpu
