@@ -66,7 +66,7 @@ void attempt(ErrorCode code, const char* what, Step&& step) {
     } catch (const std::exception& error) {
         reason = error.what();
     }
-    throw Error(code, what, "refused by cuDNN", reason.empty() ? "what cuDNN takes; it gives no reason" : reason);
+    throw Error(code, what, reason.empty() ? "refused without a reason" : reason, "what cuDNN takes");
 }
 
 fe::error_t cudnn_status(cudnnStatus_t status) {
