@@ -5,6 +5,7 @@ Errors are ``ValueError``, ``TypeError``, ``NotImplementedError`` (valid, but no
 each names the argument, its value and what is allowed, in its text and as attributes of those names.
 """
 
+from ._bench import bench
 from ._core import ProviderStatus, TensorSpec, variants
 from ._core import version as __version__
 from ._helpers import (
@@ -27,6 +28,7 @@ __all__ = [
     "Route",
     "TensorSpec",
     "__version__",
+    "bench",
     "combine_alpha",
     "convert_a_scales",
     "convert_w_scales",
