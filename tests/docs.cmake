@@ -32,7 +32,7 @@ function(between text begin end variable)
 endfunction()
 
 # Relative links lead somewhere.
-file(GLOB_RECURSE documents RELATIVE "${ROOT}" "${ROOT}/docs/*.md" "${ROOT}/examples/*.md" "${ROOT}/workloads/*.md")
+file(GLOB_RECURSE documents RELATIVE "${ROOT}" "${ROOT}/docs/*.md" "${ROOT}/examples/*.md" "${ROOT}/integrations/*.md" "${ROOT}/workloads/*.md")
 foreach(document IN ITEMS README.md CONTRIBUTING.md CHANGELOG.md LISTS documents)
   get_filename_component(folder "${ROOT}/${document}" DIRECTORY)
   read(${document} text)

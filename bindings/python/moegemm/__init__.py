@@ -6,7 +6,7 @@ each names the argument, its value and what is allowed, in its text and as attri
 """
 
 from ._bench import bench
-from ._core import ProviderStatus, TensorSpec, variants
+from ._core import Problem, ProviderStatus, TensorSpec, variants
 from ._core import version as __version__
 from ._helpers import (
     Quantized,
@@ -14,6 +14,7 @@ from ._helpers import (
     combine_alpha,
     convert_a_scales,
     convert_w_scales,
+    problem,
     quantize_tokens,
     quantize_weights,
     route,
@@ -23,6 +24,7 @@ from ._providers import load_plugin, providers
 
 __all__ = [
     "Plan",
+    "Problem",
     "ProviderStatus",
     "Quantized",
     "Route",
@@ -35,6 +37,7 @@ __all__ = [
     "load_plugin",
     "moe_quant_group_gemm",
     "plan",
+    "problem",
     "providers",
     "quantize_tokens",
     "quantize_weights",
