@@ -9,13 +9,13 @@ from conftest import ROOT
 
 EXAMPLES = [
     pytest.param(example, id=f"{document}-{number}")
-    for document in ("README.md", "docs/python.md")
+    for document in ("README.md", "docs/python.md", "docs/engines.md")
     for number, example in enumerate(re.findall(r"```python\n(.*?)```", (ROOT / document).read_text(), re.DOTALL))
 ]
 
 
 def test_there_are_examples() -> None:
-    assert len(EXAMPLES) == 8
+    assert len(EXAMPLES) == 9
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
