@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <span>
 
+#include "providers/cpu/kernels/kernel_family.hpp"
+
 namespace moegemm::cpu {
 
 /// Rows of a task. 240 rows of a K block take 120 KiB as f32: with C beside it, what a second-level cache holds. A
@@ -29,8 +31,7 @@ struct TaskGrid {
     std::span<std::int64_t> first_task;  ///< E+1, as m_indptr is of rows
 
     /// \param first_task memory for E+1 numbers, filled here
-    [[nodiscard]] static TaskGrid from(std::span<const std::int32_t> m_indptr, std::int64_t panels,
-                                       std::int64_t panel_columns, int threads,
+    [[nodiscard]] static TaskGrid from(std::span<const std::int32_t> m_indptr, std::int64_t panels, int threads,
                                        std::span<std::int64_t> first_task) noexcept {
         std::int64_t blocks = 0;
         for (std::size_t e = 0; e + 1 < m_indptr.size(); ++e) {
@@ -41,7 +42,7 @@ struct TaskGrid {
         TaskGrid grid{most_columns_of_task / panel_columns, 0, m_indptr, first_task};
         const std::int64_t wanted = threads == 1 ? 1 : wanted_tasks_per_thread * threads;
         const auto groups = [&] { return (panels + grid.panels_of_task - 1) / grid.panels_of_task; };
-        while (grid.panels_of_task > 1 && groups() * blocks < wanted) {
+        while (grid.panels_of_task > group_panels && groups() * blocks < wanted) {
             grid.panels_of_task /= 2;
         }
         grid.panel_groups = groups();

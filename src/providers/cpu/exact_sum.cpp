@@ -32,28 +32,16 @@ void read_row(const Shape& shape, const CallOperands& operands, const RowRange& 
     }
 }
 
-void read_column(const Shape& shape, const PackedLayout& layout, const CallOperands& operands, std::int64_t expert,
-                 std::int64_t panel, std::int64_t column, std::int64_t block, Line& line) {
-    const DecodeRow decode = shape.kernels->decode_row[static_cast<std::size_t>(shape.w)];
-    const std::int64_t width = shape.kernels->panel_columns;
-    const std::int64_t n = panel * width + column;
+void read_column(const Shape& shape, const PanelGroup& weights, std::int64_t column, std::int64_t block, Line& line) {
+    const std::int64_t panel = column / panel_columns * weights.stride;
     const std::int64_t depth = shape.depth(block);
-    if (operands.packed != nullptr) {
-        const PackedBlock packed = packed_block(shape, layout, operands.packed, expert, panel, block);
-        std::array<std::uint8_t, k_block> elements{};
-        unpack_column(shape, layout, packed.elements, column, depth, elements.data());
-        decode(elements.data(), depth, nullptr, shape.group_shift, line.values.data());
-        for (std::int64_t g = 0; g < shape.groups(block); ++g) {
-            line.scale[static_cast<std::size_t>(g)] = scale_value(packed.scales[g * width + column]);
-        }
-        return;
-    }
-    const std::int64_t offset = block * k_block * element_bits[static_cast<std::size_t>(shape.w)] / 8;
-    decode(operands.w + (expert * shape.spec.n + n) * shape.w_row_bytes + offset, depth, nullptr, shape.group_shift,
-           line.values.data());
-    const ScaleCodes codes = w_scale_codes(shape, operands, expert, n, block);
-    for (std::size_t g = 0; g < line.scale.size(); ++g) {
-        line.scale[g] = scale_value(codes[g]);
+    std::array<std::uint8_t, k_block> elements{};
+    unpack_column(shape.w, weights.elements + panel, column % panel_columns, depth, elements.data());
+    shape.kernels->decode_row[static_cast<std::size_t>(shape.w)](elements.data(), depth, nullptr, shape.group_shift,
+                                                                 line.values.data());
+    for (std::int64_t g = 0; g < shape.groups(block); ++g) {
+        line.scale[static_cast<std::size_t>(g)] =
+            scale_value(weights.scales[panel + g * panel_columns + column % panel_columns]);
     }
 }
 
@@ -72,24 +60,22 @@ float product(const Shape& shape, std::int64_t block, const Line& row, const Lin
 
 }  // namespace
 
-void replace_wide_sums(const Shape& shape, const PackedLayout& layout, const CallOperands& operands,
-                       const RowRange& rows, std::int64_t panel, std::int64_t tile, std::int64_t block,
-                       const std::uint8_t* wide_rows, const std::uint8_t* wide_columns, float* sums) {
-    const std::int64_t width = shape.kernels->tile_columns;
-    const std::int64_t columns = std::min(width, shape.columns(panel) - tile * width);
+void replace_wide_sums(const Shape& shape, const CallOperands& operands, const RowRange& rows,
+                       const PanelGroup& weights, std::int64_t block, const std::uint8_t* wide_rows,
+                       const std::uint8_t* wide_columns, float* sums) {
+    const std::int64_t columns = shape.kernels->tile_columns;
     const bool any_row = std::any_of(wide_rows, wide_rows + rows.count, [](std::uint8_t wide) { return wide != 0; });
     Line row_line;
     Line column_line;
-    for (std::int64_t j = 0; j < columns; ++j) {
-        const std::int64_t column = tile * width + j;
+    for (std::int64_t column = 0; column < columns; ++column) {
         if (wide_columns[column] == 0 && !any_row) {
             continue;
         }
-        read_column(shape, layout, operands, rows.expert, panel, column, block, column_line);
+        read_column(shape, weights, column, block, column_line);
         for (std::int64_t i = 0; i < rows.count; ++i) {
             if (wide_columns[column] != 0 || wide_rows[i] != 0) {
                 read_row(shape, operands, rows, rows.begin + i, block, row_line);
-                sums[i * width + j] = product(shape, block, row_line, column_line);
+                sums[i * columns + column] = product(shape, block, row_line, column_line);
             }
         }
     }

@@ -11,13 +11,14 @@
 
 namespace moegemm::cpu {
 
-/// Replaces the sums of the elements whose row or column is wide, over one K block of a panel: unscaled products are
+/// Replaces the sums of the elements whose row or column is wide, over one K block of a tile: unscaled products are
 /// summed in float64 and each group's sum is multiplied by 2^(sa + sb), which float64 always holds.
+/// \param weights      a tile's panels
 /// \param wide_rows    (rows.count), 1 or 0
-/// \param wide_columns (panel_columns), 1 or 0
-/// \param sums         of tile `tile` (0 or 1) of the panel, (rows.count, tile_columns)
-void replace_wide_sums(const Shape& shape, const PackedLayout& layout, const CallOperands& operands,
-                       const RowRange& rows, std::int64_t panel, std::int64_t tile, std::int64_t block,
-                       const std::uint8_t* wide_rows, const std::uint8_t* wide_columns, float* sums);
+/// \param wide_columns (tile_columns), 1 or 0
+/// \param sums         (rows.count, tile_columns)
+void replace_wide_sums(const Shape& shape, const CallOperands& operands, const RowRange& rows,
+                       const PanelGroup& weights, std::int64_t block, const std::uint8_t* wide_rows,
+                       const std::uint8_t* wide_columns, float* sums);
 
 }  // namespace moegemm::cpu

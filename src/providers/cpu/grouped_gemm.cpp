@@ -1,15 +1,21 @@
-// A task is a block of an expert's rows times a group of panels, over all of K:
+// A task is a block of an expert's rows times a range of panels, over all of K. Few rows are decoded once for all of K,
+// and then weights are read as streams, a group of four panels side by side:
+//
+//   for each group of panels
+//       for each K block:  C += sums of all rows, weights decoded in registers
+//       y = finish(C)
+//
+// For many rows it is the K block that stays in the cache:
 //
 //   for each K block
 //       decode A's rows into f32                       rows × 128, second-level cache
-//       for each panel
-//           few rows, packed weights:  sums of all rows, weights decoded in registers
-//           else:  decode the panel into f32           128 × panel, first-level cache
-//                  for each of its two tiles:  sums of all rows
-//           C += sums                                  rows × columns, second-level cache
-//   for each row:  y = finish(C)
+//       for each tile:  decode its panels into f32     128 × tile, first-level cache
+//                       C += sums of all rows          rows × columns, second-level cache
+//   y = finish(C)
 //
-// Threads draw tasks from one counter. An element's bits do not depend on the cut (kernel_family.hpp).
+// Weights that come unpacked are packed first, a K block of a group at a time. int8 goes the same ways with nothing to
+// decode where the machine multiplies it. Threads draw tasks from one counter. An element's bits do not depend on the
+// cut (kernel_family.hpp).
 #include "providers/cpu/grouped_gemm.hpp"
 
 #include <algorithm>
@@ -67,104 +73,162 @@ public:
         rows_ = {task.expert, operands_.m_indptr[task.expert], task.row_begin, task.row_end - task.row_begin};
         panel_begin_ = task.panel_begin;
         panel_end_ = std::min(panel_begin_ + call.grid.panels_of_task, shape_.panels);
+        tile_panels_ = shape_.kernels->tile_columns / panel_columns;
         c_tile_ = rows_.count * shape_.kernels->tile_columns;
     }
 
     void run() {
-        // C's elements have 4 bytes in either type, and 0 is the same bits in both.
-        std::memset(buffers_.c, 0, static_cast<std::size_t>((panel_end_ - panel_begin_) * 2 * c_tile_ * 4));
-        for (std::int64_t block = 0; block < shape_.k_blocks; ++block) {
-            const bool wide_rows = read_a_block(shape_, operands_, rows_, block, buffers_.a, buffers_.wide_rows);
-            for (std::int64_t panel = panel_begin_; panel < panel_end_; ++panel) {
-                if (shape_.combine == Combine::add_scaled) {
-                    set_factors(block, panel);
+        if (rows_.count <= shape_.few_rows()) {
+            for (std::int64_t block = 0; block < shape_.k_blocks; ++block) {
+                read_a(block, block);
+            }
+            for (std::int64_t panel = panel_begin_; panel < panel_end_; panel += group_panels) {
+                const std::int64_t panels = std::min(group_panels, panel_end_ - panel);
+                clear(panels);
+                for (std::int64_t block = 0; block < shape_.k_blocks; ++block) {
+                    if (shape_.combine == Combine::add_scaled && (panel == panel_begin_ || begins_scale_block(panel))) {
+                        set_factors(block, block, panel);
+                    }
+                    add_group(block, block, {panel, panels}, 0);
                 }
-                add_panel(block, panel, wide_rows);
+                finish(panel, panels);
+            }
+            return;
+        }
+        clear(panel_end_ - panel_begin_);
+        for (std::int64_t block = 0; block < shape_.k_blocks; ++block) {
+            read_a(block, 0);
+            for (std::int64_t panel = panel_begin_; panel < panel_end_; panel += group_panels) {
+                if (shape_.combine == Combine::add_scaled && (panel == panel_begin_ || begins_scale_block(panel))) {
+                    set_factors(block, 0, panel);
+                }
+                add_group(block, 0, {panel, std::min(group_panels, panel_end_ - panel)}, panel - panel_begin_);
             }
         }
-        finish();
+        finish(panel_begin_, panel_end_ - panel_begin_);
     }
 
 private:
-    /// Factors of fp8_block's rows; panels of the same 128 columns share them.
-    void set_factors(std::int64_t block, std::int64_t panel) {
-        const std::int64_t width = shape_.kernels->panel_columns;
-        if (panel != panel_begin_ && panel * width % scale_block != 0) {
-            return;
+    struct PanelRange {
+        std::int64_t begin;
+        std::int64_t count;
+    };
+
+    [[nodiscard]] static bool begins_scale_block(std::int64_t panel) noexcept {
+        return panel * panel_columns % scale_block == 0;
+    }
+
+    // C's elements have 4 bytes in either type, and 0 is the same bits in both.
+    void clear(std::int64_t panels) const {
+        std::memset(buffers_.c, 0, static_cast<std::size_t>(panels * panel_columns * rows_.count * 4));
+    }
+
+    /// The buffers have places for a K block's rows: 0 alone, or one for each K block of few rows.
+    [[nodiscard]] float* a_of(std::int64_t place) const { return buffers_.a + place * rows_.count * k_block; }
+    [[nodiscard]] std::uint8_t* int8_a_of(std::int64_t place) const {
+        return reinterpret_cast<std::uint8_t*>(buffers_.a) + place * rows_.count * int8_k_block;
+    }
+    [[nodiscard]] RowFactor* factors_of(std::int64_t place) const { return buffers_.factors + place * rows_.count; }
+    [[nodiscard]] std::uint8_t* wide_rows_of(std::int64_t place) const {
+        return buffers_.wide_rows + place * rows_.count;
+    }
+    [[nodiscard]] unsigned char* c_of(std::int64_t panel) const {
+        return buffers_.c + panel / tile_panels_ * c_tile_ * 4;
+    }
+
+    void read_a(std::int64_t block, std::int64_t place) const {
+        if (shape_.int8_dot) {
+            read_int8_block(shape_, operands_, rows_, block, int8_a_of(place));
+        } else {
+            read_a_block(shape_, operands_, rows_, block, a_of(place), wide_rows_of(place));
         }
+    }
+
+    /// Factors of fp8_block's rows in the 128 columns that a panel lies in.
+    void set_factors(std::int64_t block, std::int64_t place, std::int64_t panel) const {
         const std::int64_t columns = shape_.spec.scale_columns();
         const std::int64_t blocks_of_n = (shape_.spec.n + scale_block - 1) / scale_block;
         const ScaleLayout order = shape_.spec.scale_layout;
         const double w_scale = static_cast<double>(operands_.w_factor[scales::w_scale_index(
-            order, rows_.expert, panel * width / scale_block, block, blocks_of_n, columns)]);
+            order, rows_.expert, panel * panel_columns / scale_block, block, blocks_of_n, columns)]);
         for (std::int64_t i = 0; i < rows_.count; ++i) {
             const float a_scale = operands_.a_factor[scales::a_scale_index(order, rows_.begin + i, block, rows_.expert,
                                                                            rows_.expert_row, operands_.rows, columns)];
-            buffers_.factors[i] = split_factor(static_cast<double>(a_scale) * w_scale);
+            factors_of(place)[i] = split_factor(static_cast<double>(a_scale) * w_scale);
         }
     }
 
-    [[nodiscard]] void* c_of(std::int64_t panel, std::int64_t tile) const {
-        return buffers_.c + ((panel - panel_begin_) * 2 + tile) * c_tile_ * 4;
-    }
-
-    /// What is read after a panel's K block: the next panel's, or the first one's of the next K block.
-    [[nodiscard]] const std::uint8_t* next_block(std::int64_t block, std::int64_t panel) const {
-        const bool last_panel = panel + 1 == panel_end_;
-        if (last_panel && block + 1 == shape_.k_blocks) {
-            return nullptr;
-        }
-        return packed_block(shape_, packed_, operands_.packed, rows_.expert, last_panel ? panel_begin_ : panel + 1,
-                            last_panel ? block + 1 : block)
-            .scales;
-    }
-
-    void add_panel(std::int64_t block, std::int64_t panel, bool wide_rows) {
-        const KernelFamily& kernels = *shape_.kernels;
-        const auto format = static_cast<std::size_t>(shape_.format);
-        bool wide_columns = false;
+    /// The weights of a K block of some panels, packed now where they come unpacked.
+    [[nodiscard]] PanelGroup weights_of(std::int64_t block, PanelRange range) const {
         if (operands_.packed != nullptr) {
-            const PackedBlock weights = packed_block(shape_, packed_, operands_.packed, rows_.expert, panel, block);
-            wide_columns = find_wide_columns(shape_, weights, block, buffers_.wide_columns);
-            if (rows_.count <= kernels.panel_rows && !wide_rows && !wide_columns) {
-                kernels.panel_sums[format]({buffers_.a, rows_.count, shape_.depth(block), weights.elements,
-                                            weights.scales, c_of(panel, 0), c_tile_, buffers_.factors, shape_.combine,
-                                            next_block(block, panel)});
-                return;
-            }
-            kernels.decode_panel[format](weights.elements, weights.scales, shape_.depth(block), buffers_.w);
-        } else {
-            wide_columns = read_w_block(shape_, operands_, rows_.expert, panel, block, buffers_.stage, buffers_.w,
-                                        buffers_.wide_columns);
+            return packed_group(shape_, packed_, operands_.packed, rows_.expert, range.begin, range.count, block);
         }
-        const std::int64_t tiles = shape_.columns(panel) > kernels.tile_columns ? 2 : 1;
-        for (std::int64_t tile = 0; tile < tiles; ++tile) {
-            TileCall call{buffers_.a,        buffers_.w + tile * k_block * kernels.tile_columns,
-                          rows_.count,       shape_.depth(block),
-                          c_of(panel, tile), buffers_.factors,
-                          shape_.combine};
-            if (!wide_rows && !wide_columns) {
-                kernels.tile_sums(call);
-                continue;
-            }
-            if (!wide_columns) {
-                std::fill_n(buffers_.wide_columns, kernels.panel_columns, std::uint8_t{0});
-            }
-            call.c = buffers_.sums;
-            call.combine = Combine::store;
-            kernels.tile_sums(call);
-            replace_wide_sums(shape_, packed_, operands_, rows_, panel, tile, block, buffers_.wide_rows,
-                              buffers_.wide_columns, buffers_.sums);
-            auto* c = static_cast<float*>(c_of(panel, tile));
-            for (std::int64_t i = 0; i < c_tile_; ++i) {
-                c[i] += buffers_.sums[i];
-            }
+        for (std::int64_t i = 0; i < range.count; ++i) {
+            pack_block(shape_, {operands_.w, operands_.w_scale}, rows_.expert, range.begin + i, block,
+                       buffers_.stage + i * packed_.block_bytes);
+        }
+        return {buffers_.stage, buffers_.stage + shape_.groups(block) * panel_columns, packed_.block_bytes,
+                range.count};
+    }
+
+    /// \param place   of A's K block
+    /// \param c_panel where the panels lie in C
+    void add_group(std::int64_t block, std::int64_t place, PanelRange range, std::int64_t c_panel) const {
+        const PanelGroup weights = weights_of(block, range);
+        if (shape_.int8_dot) {
+            shape_.family->int8_sums({int8_a_of(place), rows_.count, shape_.lines(block), weights,
+                                      reinterpret_cast<std::int32_t*>(c_of(c_panel)), c_tile_});
+            return;
+        }
+        const std::uint8_t* wide_rows = wide_rows_of(place);
+        const bool wide_columns = find_wide_columns(shape_, weights, block, buffers_.wide_columns);
+        const bool wide =
+            wide_columns || std::any_of(wide_rows, wide_rows + rows_.count, [](auto row) { return row != 0; });
+        const auto format = static_cast<std::size_t>(shape_.format);
+        if (!wide && rows_.count <= shape_.kernels->direct_rows[format]) {
+            shape_.kernels->panel_sums[format]({a_of(place), rows_.count, shape_.depth(block), weights, c_of(c_panel),
+                                                c_tile_, factors_of(place), shape_.combine});
+            return;
+        }
+        if (wide && !wide_columns) {
+            std::fill_n(buffers_.wide_columns, range.count * panel_columns, std::uint8_t{0});
+        }
+        for (std::int64_t first = 0; first < range.count; first += tile_panels_) {
+            add_tile(block, place, weights, first, c_of(c_panel + first), wide);
         }
     }
 
-    void finish() const {
-        const std::int64_t column = panel_begin_ * shape_.kernels->panel_columns;
-        const std::int64_t columns = std::min(panel_end_ * shape_.kernels->panel_columns, shape_.spec.n) - column;
+    /// \param first of the tile's panels in `group`
+    void add_tile(std::int64_t block, std::int64_t place, const PanelGroup& group, std::int64_t first, void* c,
+                  bool wide) const {
+        const FloatKernels& kernels = *shape_.kernels;
+        const PanelGroup weights{group.scales + first * group.stride, group.elements + first * group.stride,
+                                 group.stride, tile_panels_};
+        for (std::int64_t panel = 0; panel < tile_panels_; ++panel) {
+            kernels.decode_panel[static_cast<std::size_t>(shape_.format)](
+                weights.elements + panel * weights.stride, weights.scales + panel * weights.stride, shape_.depth(block),
+                buffers_.w + panel * panel_columns, kernels.tile_columns);
+        }
+        TileCall call{a_of(place), buffers_.w, rows_.count, shape_.depth(block), c, factors_of(place), shape_.combine};
+        if (!wide) {
+            kernels.tile_sums(call);
+            return;
+        }
+        call.c = buffers_.sums;
+        call.combine = Combine::store;
+        kernels.tile_sums(call);
+        replace_wide_sums(shape_, operands_, rows_, weights, block, wide_rows_of(place),
+                          buffers_.wide_columns + first * panel_columns, buffers_.sums);
+        auto* sums = static_cast<float*>(c);
+        for (std::int64_t i = 0; i < c_tile_; ++i) {
+            sums[i] += buffers_.sums[i];
+        }
+    }
+
+    /// Writes y's columns of some panels, which are all that lies in C.
+    void finish(std::int64_t panel, std::int64_t panels) const {
+        const std::int64_t column = panel * panel_columns;
+        const std::int64_t columns = std::min((panel + panels) * panel_columns, shape_.spec.n) - column;
         const std::int64_t y_bytes = info(shape_.spec.dst).bytes;
         const bool per_column = shape_.finish != Finish::row;
         for (std::int64_t i = 0; i < rows_.count; ++i) {
@@ -193,6 +257,7 @@ private:
     RowRange rows_{};
     std::int64_t panel_begin_ = 0;
     std::int64_t panel_end_ = 0;
+    std::int64_t tile_panels_ = 0;
     std::int64_t c_tile_ = 0;  // elements of C from tile to tile
 };
 
@@ -210,13 +275,8 @@ void run_some(void* context, int slot) {
 void run_grouped_gemm(const Shape& shape, const PackedLayout& packed, const WorkspaceLayout& layout,
                       const CallOperands& operands, unsigned char* workspace, int threads) {
     const std::span<const std::int32_t> m_indptr(operands.m_indptr, static_cast<std::size_t>(shape.spec.experts) + 1);
-    Call call{
-        shape,
-        packed,
-        layout,
-        operands,
-        workspace,
-        TaskGrid::from(m_indptr, shape.panels, shape.kernels->panel_columns, threads, layout.first_task(workspace))};
+    Call call{shape,    packed,    layout,
+              operands, workspace, TaskGrid::from(m_indptr, shape.panels, threads, layout.first_task(workspace))};
     if (const std::int64_t tasks = call.grid.tasks(); tasks > 0) {
         ThreadPool::shared().run(static_cast<int>(std::min<std::int64_t>(threads, tasks)), run_some, &call);
     }

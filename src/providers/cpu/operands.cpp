@@ -33,7 +33,6 @@ std::int64_t block_offset(Element element, std::int64_t block) noexcept {
 bool is_wide(std::uint8_t code, std::uint8_t first_wide) noexcept { return code >= first_wide && code != 255; }
 
 constexpr std::size_t groups_at_most = std::tuple_size_v<ScaleCodes>;
-constexpr std::int64_t cache_line = 64;
 
 /// Scales of four groups that begin at a multiple of four lie side by side in every layout of one-byte scales.
 /// \param at the address of a scale column's code
@@ -104,90 +103,61 @@ ScaleCodes a_scale_codes(const Shape& shape, const CallOperands& operands, const
     });
 }
 
-ScaleCodes w_scale_codes(const Shape& shape, const CallOperands& operands, std::int64_t expert, std::int64_t n,
-                         std::int64_t block) noexcept {
-    return read_codes(shape, block, [&](std::int64_t column) {
-        return operands.w_scale + scales::w_scale_index(shape.spec.scale_layout, expert, n, column, shape.spec.n,
-                                                        shape.spec.scale_columns());
-    });
-}
-
-bool read_a_block(const Shape& shape, const CallOperands& operands, const RowRange& rows, std::int64_t block,
+void read_a_block(const Shape& shape, const CallOperands& operands, const RowRange& rows, std::int64_t block,
                   float* out, std::uint8_t* wide) {
     const DecodeRow decode = shape.kernels->decode_row[static_cast<std::size_t>(shape.a)];
     const bool grouped = shape.a_grouped();
     const LineScales scales(shape, shape.a, block);
-    bool any_wide = false;
+    const std::int64_t depth = shape.depth(block);
+    const std::int64_t padded = shape.lines(block) * line_depths[static_cast<std::size_t>(shape.w)];
     for (std::int64_t i = 0; i < rows.count; ++i) {
         const std::int64_t row = rows.begin + i;
         std::array<float, groups_at_most> scale{};
-        bool row_wide = false;
-        if (grouped) {
-            row_wide = scales.decode(a_scale_codes(shape, operands, rows, row, block), scale);
-        }
-        wide[i] = row_wide ? 1 : 0;
-        any_wide = any_wide || row_wide;
-        decode(operands.a + row * shape.a_row_bytes + block_offset(shape.a, block), shape.depth(block),
+        wide[i] = grouped && scales.decode(a_scale_codes(shape, operands, rows, row, block), scale) ? 1 : 0;
+        decode(operands.a + row * shape.a_row_bytes + block_offset(shape.a, block), depth,
                grouped ? scale.data() : nullptr, shape.group_shift, out + i * k_block);
+        std::fill(out + i * k_block + depth, out + i * k_block + padded, 0.0F);
     }
-    return any_wide;
 }
 
-bool read_w_block(const Shape& shape, const CallOperands& operands, std::int64_t expert, std::int64_t panel,
-                  std::int64_t block, float* stage, float* out, std::uint8_t* wide) {
-    const DecodeRow decode = shape.kernels->decode_row[static_cast<std::size_t>(shape.w)];
-    const std::int64_t width = shape.kernels->panel_columns;
-    const std::int64_t columns = shape.columns(panel);
+void read_int8_block(const Shape& shape, const CallOperands& operands, const RowRange& rows, std::int64_t block,
+                     std::uint8_t* out) {
     const std::int64_t depth = shape.depth(block);
-    const bool grouped = shape.scale != GroupScale::none;
-    const LineScales scales(shape, shape.w, block);
-    const std::int64_t next = block_offset(shape.w, block + 1);
-    bool any_wide = false;
-    for (std::int64_t column = 0; column < columns; ++column) {
-        const std::int64_t n = panel * width + column;
-        const std::uint8_t* row = operands.w + (expert * shape.spec.n + n) * shape.w_row_bytes;
-        // Of each row only some lines are read at a time, so that no hardware prefetcher follows it: fetch what the
-        // next K block will read.
-        for (std::int64_t byte = next; byte < std::min(next + block_offset(shape.w, 1), shape.w_row_bytes);
-             byte += cache_line) {
-            __builtin_prefetch(row + byte, 0, 2);
+    for (std::int64_t i = 0; i < rows.count; ++i) {
+        const std::uint8_t* from = operands.a + (rows.begin + i) * shape.a_row_bytes + block * int8_k_block;
+        for (std::int64_t k = 0; k < depth; ++k) {
+            out[i * int8_k_block + k] = from[k] ^ 0x80U;
         }
-        std::array<float, groups_at_most> scale{};
-        bool column_wide = false;
-        if (grouped) {
-            column_wide = scales.decode(w_scale_codes(shape, operands, expert, n, block), scale);
-        }
-        wide[column] = column_wide ? 1 : 0;
-        any_wide = any_wide || column_wide;
-        decode(row + block_offset(shape.w, block), depth, grouped ? scale.data() : nullptr, shape.group_shift,
-               stage + column * k_block);
+        // What meets the padding of W's last line: any number will do.
+        std::fill(out + i * int8_k_block + depth, out + (i + 1) * int8_k_block, std::uint8_t{0});
     }
-    std::fill(stage + columns * k_block, stage + width * k_block, 0.0F);
-    std::fill(wide + columns, wide + width, std::uint8_t{0});
-    shape.kernels->transpose(stage, depth, out);
-    return any_wide;
 }
 
-bool find_wide_columns(const Shape& shape, const PackedBlock& packed, std::int64_t block, std::uint8_t* wide) {
+bool find_wide_columns(const Shape& shape, const PanelGroup& weights, std::int64_t block, std::uint8_t* wide) {
     if (shape.scale != GroupScale::ue8m0) {
         return false;
     }
-    const std::int64_t width = shape.kernels->panel_columns;
-    const std::int64_t count = shape.groups(block) * width;
+    const std::int64_t count = shape.groups(block) * panel_columns;
     const std::uint8_t first_wide = first_wide_scale(shape.w);
     // Almost always none: one pass over the bytes, in vectors, says so. Codes below first_wide wrap around.
     const auto wide_codes = static_cast<std::uint8_t>(255 - first_wide);
     std::uint8_t any = 0;
-    for (std::int64_t i = 0; i < count; ++i) {
-        any = static_cast<std::uint8_t>(any | (static_cast<std::uint8_t>(packed.scales[i] - first_wide) < wide_codes));
+    for (std::int64_t panel = 0; panel < weights.panels; ++panel) {
+        const std::uint8_t* scales = weights.scales + panel * weights.stride;
+        for (std::int64_t i = 0; i < count; ++i) {
+            any = static_cast<std::uint8_t>(any | (static_cast<std::uint8_t>(scales[i] - first_wide) < wide_codes));
+        }
     }
     if (any == 0) {
         return false;
     }
-    std::fill(wide, wide + width, std::uint8_t{0});
-    for (std::int64_t i = 0; i < count; ++i) {
-        if (is_wide(packed.scales[i], first_wide)) {
-            wide[i % width] = 1;
+    std::fill(wide, wide + weights.panels * panel_columns, std::uint8_t{0});
+    for (std::int64_t panel = 0; panel < weights.panels; ++panel) {
+        const std::uint8_t* scales = weights.scales + panel * weights.stride;
+        for (std::int64_t i = 0; i < count; ++i) {
+            if (is_wide(scales[i], first_wide)) {
+                wide[panel * panel_columns + i % panel_columns] = 1;
+            }
         }
     }
     return true;

@@ -58,28 +58,20 @@ using ScaleCodes = std::array<std::uint8_t, k_block / 16>;
 [[nodiscard]] ScaleCodes a_scale_codes(const Shape& shape, const CallOperands& operands, const RowRange& rows,
                                        std::int64_t row, std::int64_t block) noexcept;
 
-/// The group scales of row `n` of expert `expert`'s weights, as stored in an unpacked tensor.
-[[nodiscard]] ScaleCodes w_scale_codes(const Shape& shape, const CallOperands& operands, std::int64_t expert,
-                                       std::int64_t n, std::int64_t block) noexcept;
-
-/// Decodes a K block of some rows of A, scales multiplied in.
+/// Decodes a K block of some rows of A, scales multiplied in; zero from the block's depth to the end of W's last line.
 /// \param[out] out  (rows.count, k_block)
 /// \param[out] wide (rows.count): 1 for a row that needs the exact route in this block, else 0
-/// \return whether any is 1
-bool read_a_block(const Shape& shape, const CallOperands& operands, const RowRange& rows, std::int64_t block,
+void read_a_block(const Shape& shape, const CallOperands& operands, const RowRange& rows, std::int64_t block,
                   float* out, std::uint8_t* wide);
 
-/// Decodes a K block of one panel of unpacked weights, scales multiplied in.
-/// \param[out] stage (panel_columns, k_block), a buffer
-/// \param[out] out   (2, k_block, tile_columns)
-/// \param[out] wide  (panel_columns): 1 for a column that needs the exact route in this block, else 0
-/// \return whether any is 1
-bool read_w_block(const Shape& shape, const CallOperands& operands, std::int64_t expert, std::int64_t panel,
-                  std::int64_t block, float* stage, float* out, std::uint8_t* wide);
+/// Copies a K block of some rows of int8, each number plus 128.
+/// \param[out] out (rows.count, int8_k_block)
+void read_int8_block(const Shape& shape, const CallOperands& operands, const RowRange& rows, std::int64_t block,
+                     std::uint8_t* out);
 
-/// Marks the columns of a packed panel that need the exact route in a K block.
-/// \param[out] wide (panel_columns): 1 or 0
+/// Marks the columns of packed panels that need the exact route in a K block.
+/// \param[out] wide (panels, panel_columns): 1 or 0; written only where the result is true
 /// \return whether any is 1
-bool find_wide_columns(const Shape& shape, const PackedBlock& packed, std::int64_t block, std::uint8_t* wide);
+bool find_wide_columns(const Shape& shape, const PanelGroup& weights, std::int64_t block, std::uint8_t* wide);
 
 }  // namespace moegemm::cpu

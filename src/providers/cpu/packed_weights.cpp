@@ -11,112 +11,89 @@ namespace moegemm::cpu {
 namespace {
 
 constexpr std::int64_t cache_line = 64;
-constexpr std::int64_t widest_panel = 64;
+constexpr std::int64_t word_bytes = 4;  // of a line, for each column
 
 /// What all threads of a pack share.
 struct PackJob {
     const Shape& shape;
     const PackedLayout& layout;
-    const std::uint8_t* w;
-    const std::uint8_t* w_scale;
+    RawWeights weights;
     std::uint8_t* packed;
     std::atomic<std::int64_t> next{0};
 };
 
 /// A K block's elements of a panel's columns, (column, k): columns of W lie far apart, often by a power of two, and
-/// would push one another out of the cache if they were read an element at a time.
+/// would push one another out of the cache if they were read a line's worth at a time.
 struct Gathered {
-    std::uint8_t bytes[widest_panel][k_block * 2];
+    std::uint8_t bytes[panel_columns][std::max(2 * k_block, int8_k_block)];
 };
 
-void gather(const PackJob& job, std::int64_t expert, std::int64_t panel, std::int64_t block, Gathered& gathered) {
-    const Shape& shape = job.shape;
-    const std::int64_t width = shape.kernels->panel_columns;
+void gather(const Shape& shape, const std::uint8_t* w, std::int64_t expert, std::int64_t panel, std::int64_t block,
+            Gathered& gathered) {
     const std::int64_t bits = element_bits[static_cast<std::size_t>(shape.w)];
     const auto bytes = static_cast<std::size_t>(shape.depth(block) * bits / 8);
-    for (std::int64_t column = 0; column < width; ++column) {
+    const auto padded = static_cast<std::size_t>(shape.lines(block) * word_bytes);
+    for (std::int64_t column = 0; column < panel_columns; ++column) {
+        std::uint8_t* out = gathered.bytes[column];
         if (column < shape.columns(panel)) {
-            const std::int64_t row = expert * shape.spec.n + panel * width + column;
-            std::memcpy(gathered.bytes[column], job.w + row * shape.w_row_bytes + block * k_block * bits / 8, bytes);
+            const std::int64_t row = expert * shape.spec.n + panel * panel_columns + column;
+            std::memcpy(out, w + row * shape.w_row_bytes + block * shape.block_depth * bits / 8, bytes);
+            std::memset(out + bytes, 0, padded - bytes);
         } else {
-            std::memset(gathered.bytes[column], 0, bytes);
+            std::memset(out, 0, padded);
         }
     }
 }
 
-template <class T>
-void write_elements(const Gathered& gathered, std::int64_t width, std::int64_t depth, std::uint8_t* out) {
-    for (std::int64_t k = 0; k < depth; ++k) {
-        for (std::int64_t column = 0; column < width; ++column) {
-            std::memcpy(out + (k * width + column) * static_cast<std::int64_t>(sizeof(T)),
-                        &gathered.bytes[column][k * static_cast<std::int64_t>(sizeof(T))], sizeof(T));
-        }
+/// A line's words as they are.
+void write_words(const Gathered& gathered, std::int64_t line, std::uint8_t* out) {
+    for (std::int64_t column = 0; column < panel_columns; ++column) {
+        std::memcpy(out + column * word_bytes, &gathered.bytes[column][line * word_bytes], word_bytes);
     }
 }
 
-/// Two k a byte and column in, four columns a 16-bit word out: nibble v of word l is column l + v·width/4.
-void write_nibbles(const Gathered& gathered, std::int64_t width, std::int64_t depth, std::uint8_t* out) {
-    const std::int64_t lanes = width / 4;
-    for (std::int64_t pair = 0; pair < depth / 2; ++pair) {
-        std::uint8_t* even = out + 2 * pair * (width / 2);
-        std::uint8_t* odd = even + width / 2;
-        for (std::int64_t lane = 0; lane < lanes; ++lane) {
-            for (std::int64_t half = 0; half < 2; ++half) {
-                const unsigned low = gathered.bytes[lane + 2 * half * lanes][pair];
-                const unsigned high = gathered.bytes[lane + (2 * half + 1) * lanes][pair];
-                even[2 * lane + half] = static_cast<std::uint8_t>((low & 0x0FU) | ((high & 0x0FU) << 4));
-                odd[2 * lane + half] = static_cast<std::uint8_t>((low >> 4) | (high & 0xF0U));
-            }
+/// Of four columns' words the first halves, then the second ones.
+void write_halves(const Gathered& gathered, std::int64_t line, std::uint8_t* out) {
+    constexpr std::int64_t quarter = 4;
+    for (std::int64_t first = 0; first < panel_columns; first += quarter) {
+        std::uint64_t low = 0;
+        std::uint64_t high = 0;
+        for (std::int64_t i = 0; i < quarter; ++i) {
+            std::uint32_t word = 0;
+            std::memcpy(&word, &gathered.bytes[first + i][line * word_bytes], word_bytes);
+            low |= static_cast<std::uint64_t>(word & 0xFFFFU) << (16 * i);
+            high |= static_cast<std::uint64_t>(word >> 16) << (16 * i);
         }
+        std::memcpy(out + first * word_bytes, &low, sizeof low);
+        std::memcpy(out + first * word_bytes + 8, &high, sizeof high);
     }
 }
 
-void write_scales(const PackJob& job, std::int64_t expert, std::int64_t panel, std::int64_t block, std::uint8_t* out) {
-    const Shape& shape = job.shape;
-    const std::int64_t width = shape.kernels->panel_columns;
+void write_scales(const Shape& shape, const std::uint8_t* w_scale, std::int64_t expert, std::int64_t panel,
+                  std::int64_t block, std::uint8_t* out) {
     const std::int64_t columns = shape.spec.scale_columns();
     // Padding columns are scaled by 1, an ordinary number in either format.
     const std::uint8_t one = shape.scale == GroupScale::ue8m0 ? 127 : 0x38;
     for (std::int64_t group = 0; group < shape.groups(block); ++group) {
-        std::fill_n(out + group * width, width, one);
+        std::fill_n(out + group * panel_columns, panel_columns, one);
         for (std::int64_t column = 0; column < shape.columns(panel); ++column) {
-            const std::int64_t n = panel * width + column;
-            out[group * width + column] = job.w_scale[scales::w_scale_index(
+            const std::int64_t n = panel * panel_columns + column;
+            out[group * panel_columns + column] = w_scale[scales::w_scale_index(
                 shape.spec.scale_layout, expert, n, block * shape.block_groups + group, shape.spec.n, columns)];
-        }
-    }
-}
-
-void pack_panel(const PackJob& job, std::int64_t expert, std::int64_t panel) {
-    const Shape& shape = job.shape;
-    const std::int64_t width = shape.kernels->panel_columns;
-    Gathered gathered{};
-    for (std::int64_t block = 0; block < shape.k_blocks; ++block) {
-        std::uint8_t* scales = job.packed + job.layout.panels_at +
-                               (expert * shape.panels + panel) * job.layout.panel_bytes +
-                               block * job.layout.block_bytes;
-        std::uint8_t* elements = scales + shape.groups(block) * width;
-        write_scales(job, expert, panel, block, scales);
-        gather(job, expert, panel, block, gathered);
-        switch (element_bits[static_cast<std::size_t>(shape.w)]) {
-            case 16:
-                write_elements<std::uint16_t>(gathered, width, shape.depth(block), elements);
-                break;
-            case 8:
-                write_elements<std::uint8_t>(gathered, width, shape.depth(block), elements);
-                break;
-            default:
-                write_nibbles(gathered, width, shape.depth(block), elements);
-                break;
         }
     }
 }
 
 void pack_some(void* context, int /*slot*/) {
     auto& job = *static_cast<PackJob*>(context);
-    const std::int64_t count = job.shape.spec.experts * job.shape.panels;
+    const Shape& shape = job.shape;
+    const std::int64_t count = shape.spec.experts * shape.panels;
     for (std::int64_t i = job.next.fetch_add(1); i < count; i = job.next.fetch_add(1)) {
-        pack_panel(job, i / job.shape.panels, i % job.shape.panels);
+        std::uint8_t* out = job.packed + job.layout.panels_at + i * job.layout.panel_bytes;
+        for (std::int64_t block = 0; block < shape.k_blocks; ++block) {
+            pack_block(shape, job.weights, i / shape.panels, i % shape.panels, block,
+                       out + block * job.layout.block_bytes);
+        }
     }
 }
 
@@ -137,18 +114,31 @@ std::int64_t float_scale_bytes(const GemmSpec& spec) {
 
 PackedLayout PackedLayout::from(const Shape& shape) {
     constexpr std::string_view what = "packed_w";
-    const std::int64_t width = shape.kernels->panel_columns;
-    const std::int64_t bits = element_bits[static_cast<std::size_t>(shape.w)];
+    const std::int64_t line_depth = line_depths[static_cast<std::size_t>(shape.w)];
     PackedLayout layout{};
     layout.panels_at = checked_add(float_scale_bytes(shape.spec), cache_line - 1, what) / cache_line * cache_line;
-    layout.row_bytes = width * bits / 8;
-    layout.block_bytes = k_block * layout.row_bytes + shape.block_groups * width;
+    layout.block_bytes = shape.block_depth / line_depth * line_bytes + shape.block_groups * panel_columns;
     const std::int64_t scale_rows = shape.scale == GroupScale::none ? 0 : shape.spec.scale_columns();
+    const std::int64_t lines = checked_add(shape.spec.k, line_depth - 1, what) / line_depth;
     layout.panel_bytes =
-        checked_add(checked_mul(shape.spec.k, layout.row_bytes, what), checked_mul(scale_rows, width, what), what);
+        checked_add(checked_mul(lines, line_bytes, what), checked_mul(scale_rows, panel_columns, what), what);
     layout.total_bytes =
         checked_add(layout.panels_at, checked_mul({shape.spec.experts, shape.panels, layout.panel_bytes}, what), what);
     return layout;
+}
+
+void pack_block(const Shape& shape, const RawWeights& weights, std::int64_t expert, std::int64_t panel,
+                std::int64_t block, std::uint8_t* out) {
+    write_scales(shape, weights.w_scale, expert, panel, block, out);
+    out += shape.groups(block) * panel_columns;
+    Gathered gathered;  // NOLINT(cppcoreguidelines-pro-type-member-init): gather() writes all that is read
+    gather(shape, weights.w, expert, panel, block, gathered);
+    const std::int64_t lines = shape.lines(block);
+    const bool words = shape.w == Element::bf16 || shape.w == Element::i8;
+    for (std::int64_t line = 0; line < lines; ++line) {
+        words ? write_words(gathered, line, out + line * line_bytes)
+              : write_halves(gathered, line, out + line * line_bytes);
+    }
 }
 
 void pack_weights(const Shape& shape, const PackedLayout& layout, const Tensor& w, const Tensor& w_scale,
@@ -157,26 +147,16 @@ void pack_weights(const Shape& shape, const PackedLayout& layout, const Tensor& 
         std::memcpy(packed, w_scale.data(), static_cast<std::size_t>(bytes));
         std::memset(packed + bytes, 0, static_cast<std::size_t>(layout.panels_at - bytes));
     }
-    PackJob job{shape, layout, w.as<const std::uint8_t>(), w_scale.as<const std::uint8_t>(), packed};
+    PackJob job{shape, layout, {w.as<const std::uint8_t>(), w_scale.as<const std::uint8_t>()}, packed};
     ThreadPool::shared().run(threads, pack_some, &job);
 }
 
-void unpack_column(const Shape& shape, const PackedLayout& layout, const std::uint8_t* elements, std::int64_t column,
-                   std::int64_t depth, std::uint8_t* out) {
-    if (shape.w != Element::e2m1) {
-        for (std::int64_t k = 0; k < depth; ++k) {
-            out[k] = elements[k * layout.row_bytes + column];
-        }
-        return;
-    }
-    const std::int64_t lanes = shape.kernels->panel_columns / 4;
-    const std::int64_t vector = column / lanes;
-    const std::int64_t byte = 2 * (column % lanes) + vector / 2;
-    const auto shift = static_cast<unsigned>(vector % 2 * 4);
-    for (std::int64_t k = 0; k < depth; k += 2) {
-        const unsigned even = (elements[k * layout.row_bytes + byte] >> shift) & 0x0FU;
-        const unsigned odd = (elements[(k + 1) * layout.row_bytes + byte] >> shift) & 0x0FU;
-        out[k / 2] = static_cast<std::uint8_t>(even | (odd << 4));
+void unpack_column(Element element, const std::uint8_t* elements, std::int64_t column, std::int64_t depth,
+                   std::uint8_t* out) {
+    const std::uint8_t* first = elements + column / 4 * 16 + column % 4 * 2;
+    const std::int64_t bytes = depth * element_bits[static_cast<std::size_t>(element)] / 8;
+    for (std::int64_t byte = 0; byte < bytes; ++byte) {
+        out[byte] = first[byte / word_bytes * line_bytes + byte % word_bytes / 2 * 8 + byte % 2];
     }
 }
 

@@ -20,7 +20,9 @@ std::size_t CpuPlan::workspace_bytes() const { return static_cast<std::size_t>(w
 
 std::size_t CpuPlan::packed_bytes() const { return static_cast<std::size_t>(packed_.total_bytes); }
 
-std::vector<std::string> CpuPlan::kernels() const { return {fmt::format("cpu/{}/f32_tile", shape_.kernels->name)}; }
+std::vector<std::string> CpuPlan::kernels() const {
+    return {fmt::format("cpu/{}/{}", shape_.family->name, shape_.int8_dot ? "int8_dot" : "f32_tile")};
+}
 
 void CpuPlan::do_pack(const Operands& operands, const Tensor& packed, void* /*stream*/) {
     pack_weights(shape_, packed_, operands.w, operands.w_scale, packed.as<std::uint8_t>(), threads_);

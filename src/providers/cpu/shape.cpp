@@ -61,10 +61,12 @@ int log2_of(std::int64_t power) noexcept { return __builtin_ctzll(static_cast<un
 
 }  // namespace
 
-Shape Shape::from(const GemmSpec& spec, const KernelFamily& kernels) {
+Shape Shape::from(const GemmSpec& spec, const KernelFamily& family) {
     Shape shape{};
     shape.spec = spec;
-    shape.kernels = &kernels;
+    shape.family = &family;
+    shape.kernels = family.f32;
+    shape.int8_dot = spec.a == DType::i8 && family.int8_sums != nullptr;
     shape.a = element_of(spec.a);
     shape.w = element_of(spec.w);
     shape.scale = scale_of(spec.row());
@@ -72,8 +74,9 @@ Shape Shape::from(const GemmSpec& spec, const KernelFamily& kernels) {
     shape.combine = combine_of(spec);
     shape.finish = finish_of(spec);
     shape.dst = spec.dst == DType::bf16 ? Dst::bf16 : spec.dst == DType::f16 ? Dst::f16 : Dst::f32;
-    shape.k_blocks = checked_add(spec.k, k_block - 1, "hidden_size") / k_block;
-    shape.panels = checked_add(spec.n, kernels.panel_columns - 1, "new_hidden_size") / kernels.panel_columns;
+    shape.block_depth = shape.int8_dot ? int8_k_block : k_block;
+    shape.k_blocks = checked_add(spec.k, shape.block_depth - 1, "hidden_size") / shape.block_depth;
+    shape.panels = checked_add(spec.n, 2 * panel_columns - 1, "new_hidden_size") / (2 * panel_columns) * 2;
     shape.a_row_bytes = spec.k / info(spec.a).values * info(spec.a).bytes;
     shape.w_row_bytes = spec.k / info(spec.w).values * info(spec.w).bytes;
     const std::int64_t group = group_sizes[static_cast<std::size_t>(shape.scale)];

@@ -10,10 +10,17 @@
 
 namespace moegemm::cpu {
 
+/// Rows up to which all of K is taken panel by panel: so many rows of A, as f32 or as int8, stay in a second-level
+/// cache.
+inline constexpr std::int64_t few_rows_f32 = 12;
+inline constexpr std::int64_t few_rows_int8 = 48;
+
 /// A spec, the kernels that run it, and the sizes that both give.
 struct Shape {
     GemmSpec spec;
-    const KernelFamily* kernels = nullptr;
+    const KernelFamily* family = nullptr;
+    const FloatKernels* kernels = nullptr;  ///< the family's, for f32
+    bool int8_dot = false;                  ///< whether products are of int8, not of f32
     Element a{};
     Element w{};
     GroupScale scale{};  ///< of W; of A too where the variant scales A
@@ -21,30 +28,38 @@ struct Shape {
     Combine combine{};
     Finish finish{};
     Dst dst{};
-    std::int64_t k_blocks = 0;     ///< ⌈K / k_block⌉
-    std::int64_t panels = 0;       ///< ⌈N / panel_columns⌉
+    std::int64_t block_depth = 0;  ///< k_block or int8_k_block
+    std::int64_t k_blocks = 0;     ///< ⌈K / block_depth⌉
+    std::int64_t panels = 0;       ///< ⌈N / panel_columns⌉, rounded up to an even number: kernels take pairs
     std::int64_t a_row_bytes = 0;  ///< of K elements
     std::int64_t w_row_bytes = 0;
     std::int64_t block_groups = 0;  ///< scales along K of a K block; 0 where there are none
     int group_shift = 0;            ///< log2 of a group's elements
 
     /// \throws Error overflow ("experts_weight") where padding N to panels leaves 63 bits
-    [[nodiscard]] static Shape from(const GemmSpec& spec, const KernelFamily& kernels);
+    [[nodiscard]] static Shape from(const GemmSpec& spec, const KernelFamily& family);
 
     /// Elements along K of a K block.
     [[nodiscard]] std::int64_t depth(std::int64_t block) const noexcept {
-        const std::int64_t rest = spec.k - block * k_block;
-        return rest < k_block ? rest : k_block;
+        const std::int64_t rest = spec.k - block * block_depth;
+        return rest < block_depth ? rest : block_depth;
     }
     /// Scale groups of a K block.
     [[nodiscard]] std::int64_t groups(std::int64_t block) const noexcept {
         return block_groups == 0 ? 0 : depth(block) >> group_shift;
     }
-    /// Columns of panel `panel` that exist.
-    [[nodiscard]] std::int64_t columns(std::int64_t panel) const noexcept {
-        const std::int64_t rest = spec.n - panel * kernels->panel_columns;
-        return rest < kernels->panel_columns ? rest : kernels->panel_columns;
+    /// Lines of a panel's K block.
+    [[nodiscard]] std::int64_t lines(std::int64_t block) const noexcept {
+        const std::int64_t line_depth = line_depths[static_cast<std::size_t>(w)];
+        return (depth(block) + line_depth - 1) / line_depth;
     }
+    /// Columns of panel `panel` that exist: none of a pair's second one where N ends before.
+    [[nodiscard]] std::int64_t columns(std::int64_t panel) const noexcept {
+        const std::int64_t rest = spec.n - panel * panel_columns;
+        return rest < 0 ? 0 : rest < panel_columns ? rest : panel_columns;
+    }
+    /// The most rows that are few.
+    [[nodiscard]] std::int64_t few_rows() const noexcept { return int8_dot ? few_rows_int8 : few_rows_f32; }
     /// Whether A has one scale a group, as W has.
     [[nodiscard]] bool a_grouped() const noexcept { return scale != GroupScale::none && spec.row().a_scaled; }
 };

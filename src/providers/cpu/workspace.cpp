@@ -4,6 +4,7 @@
 
 #include "op/checked.hpp"
 #include "providers/cpu/blocking.hpp"
+#include "providers/cpu/packed_weights.hpp"
 
 namespace moegemm::cpu {
 namespace {
@@ -18,8 +19,9 @@ WorkspaceLayout WorkspaceLayout::from(const Shape& shape, int threads) {
     constexpr std::string_view what = "workspace";
     constexpr std::int64_t number = sizeof(float);
     const std::int64_t rows = std::min(most_rows_of_task, shape.spec.max_rows);
-    const std::int64_t width = shape.kernels->panel_columns;
-    const std::int64_t panels = std::min(most_columns_of_task / width, shape.panels);
+    const std::int64_t few = std::min(shape.few_rows(), shape.spec.max_rows);
+    const std::int64_t lines = std::max(rows, checked_mul(few, shape.k_blocks, what));  // of A, a K block each
+    const std::int64_t panels = std::min(most_columns_of_task / panel_columns, shape.panels);
 
     WorkspaceLayout layout;
     layout.experts_ = static_cast<std::size_t>(shape.spec.experts);
@@ -31,14 +33,15 @@ WorkspaceLayout WorkspaceLayout::from(const Shape& shape, int threads) {
         at += round_to_line(bytes);
         return offset;
     };
-    place(rows * k_block * number);
-    layout.w_at_ = place(width * k_block * number);
-    layout.stage_at_ = place(width * k_block * number);
-    layout.c_at_ = place(panels * width * rows * number);
+    static_assert(int8_k_block <= k_block * number, "a row of either kind has room");
+    place(checked_mul(lines, k_block * number, what));
+    layout.w_at_ = place(k_block * shape.kernels->tile_columns * number);
+    layout.stage_at_ = place(group_panels * PackedLayout::from(shape).block_bytes);
+    layout.c_at_ = place(panels * panel_columns * rows * number);
     layout.sums_at_ = place(rows * shape.kernels->tile_columns * number);
-    layout.factors_at_ = place(rows * static_cast<std::int64_t>(sizeof(RowFactor)));
-    layout.wide_rows_at_ = place(rows);
-    layout.wide_columns_at_ = place(width);
+    layout.factors_at_ = place(lines * static_cast<std::int64_t>(sizeof(RowFactor)));
+    layout.wide_rows_at_ = place(lines);
+    layout.wide_columns_at_ = place(group_panels * panel_columns);
     layout.thread_bytes_ = at;
     layout.total_ = checked_add(layout.threads_at_, checked_mul(at, threads, what), what);
     return layout;
@@ -48,7 +51,7 @@ ThreadBuffers WorkspaceLayout::thread(unsigned char* workspace, int slot) const 
     unsigned char* base = workspace + threads_at_ + slot * thread_bytes_;
     return {reinterpret_cast<float*>(base),
             reinterpret_cast<float*>(base + w_at_),
-            reinterpret_cast<float*>(base + stage_at_),
+            base + stage_at_,
             base + c_at_,
             reinterpret_cast<float*>(base + sums_at_),
             reinterpret_cast<RowFactor*>(base + factors_at_),

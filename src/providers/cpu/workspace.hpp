@@ -11,14 +11,14 @@ namespace moegemm::cpu {
 
 /// One thread's buffers.
 struct ThreadBuffers {
-    float* a;                    ///< (rows, k_block): a K block of A, decoded
-    float* w;                    ///< (2, k_block, tile_columns): a K block of a panel, decoded
-    float* stage;                ///< (panel_columns, k_block): the same before its transposition
+    float* a;                    ///< (rows, k_block): a K block of A, decoded, or all of K of few rows; bytes of int8
+    float* w;                    ///< (k_block, tile_columns): a K block of a tile, decoded
+    std::uint8_t* stage;         ///< (group_panels): K blocks of weights that came unpacked, packed
     unsigned char* c;            ///< (tiles of a task, rows, tile_columns), f32 or int32
     float* sums;                 ///< (rows, tile_columns): sums apart from C, for the exact route
-    RowFactor* factors;          ///< (rows)
-    std::uint8_t* wide_rows;     ///< (rows)
-    std::uint8_t* wide_columns;  ///< (panel_columns)
+    RowFactor* factors;          ///< (rows), of one K block or of all
+    std::uint8_t* wide_rows;     ///< likewise
+    std::uint8_t* wide_columns;  ///< (group_panels, panel_columns)
 };
 
 /// Where the buffers lie, in bytes.

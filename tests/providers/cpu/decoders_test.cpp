@@ -1,6 +1,9 @@
-// Every code of every element times every scale, through every family's decoders, bit for bit.
+// Every code of every element times every scale through every family's decoders, and the kernels' sums, bit for bit.
+#include <algorithm>
 #include <array>
 #include <cstring>
+#include <random>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -8,6 +11,7 @@
 
 #include "providers/cpu/kernels/dispatch.hpp"
 #include "providers/cpu/operands.hpp"
+#include "providers/cpu/packed_weights.hpp"
 
 namespace moegemm::cpu {
 namespace {
@@ -66,7 +70,7 @@ TEST(CpuDecoders, RowsOfEveryElementCode) {
                     }
                 }
                 std::array<float, k_block> out{};
-                family->decode_row[index](bytes.data(), length, nullptr, 7, out.data());
+                family->f32->decode_row[index](bytes.data(), length, nullptr, 7, out.data());
                 for (std::size_t k = 0; k < static_cast<std::size_t>(length); ++k) {
                     ASSERT_TRUE(same(out[k], decode(element, code[k])))
                         << family->name << ", element " << index << ", code " << code[k] << ": " << out[k];
@@ -90,36 +94,42 @@ constexpr std::array<PanelFormat, 8> panel_formats{{{WeightFormat::bf16, Element
                                                     {WeightFormat::e2m1_ue8m0, Element::e2m1, GroupScale::ue8m0},
                                                     {WeightFormat::e2m1_ue4m3, Element::e2m1, GroupScale::ue4m3}}};
 
-/// Writes one code into a packed panel's block.
-void put(const KernelFamily& family, Element element, std::vector<std::uint8_t>& block, std::int64_t k,
-         std::int64_t column, unsigned code) {
-    const std::int64_t width = family.panel_columns;
-    if (element == Element::bf16) {
-        const auto word = static_cast<std::uint16_t>(code);
-        std::memcpy(&block[static_cast<std::size_t>(2 * (k * width + column))], &word, 2);
-    } else if (element == Element::e2m1) {
-        const std::int64_t vector = column / (width / 4);
-        auto& byte = block[static_cast<std::size_t>(k * width / 2 + 2 * (column % (width / 4)) + vector / 2)];
-        const auto shift = static_cast<unsigned>(vector % 2 * 4);
-        byte = static_cast<std::uint8_t>((byte & ~(0xFU << shift)) | code << shift);
-    } else {
-        block[static_cast<std::size_t>(k * width + column)] = static_cast<std::uint8_t>(code);
+/// Writes one code into the lines of a packed panel's block: an independent statement of the order, by element.
+void put(Element element, std::vector<std::uint8_t>& block, std::int64_t k, std::int64_t column, unsigned code) {
+    const auto at = [](std::int64_t byte) { return static_cast<std::size_t>(byte); };
+    const std::int64_t quarter = column / 4 * 16 + column % 4 * 2;
+    switch (element) {
+        case Element::bf16:
+            block[at(k / 2 * 64 + column * 4 + k % 2 * 2)] = static_cast<std::uint8_t>(code);
+            block[at(k / 2 * 64 + column * 4 + k % 2 * 2 + 1)] = static_cast<std::uint8_t>(code >> 8);
+            break;
+        case Element::i8:
+            block[at(k / 4 * 64 + column * 4 + k % 4)] = static_cast<std::uint8_t>(code);
+            break;
+        case Element::e2m1: {
+            std::uint8_t& byte = block[at(k / 8 * 64 + quarter + k % 8 / 4 * 8 + k % 4 / 2)];
+            const auto shift = static_cast<unsigned>(k % 2 * 4);
+            byte = static_cast<std::uint8_t>((byte & ~(0xFU << shift)) | code << shift);
+            break;
+        }
+        default:
+            block[at(k / 4 * 64 + quarter + k % 4 / 2 * 8 + k % 2)] = static_cast<std::uint8_t>(code);
+            break;
     }
 }
 
-/// Panels whose codes differ in every place and whose scales run through all codes; checked as decoded panels, and as
-/// sums with a row of A that picks one k (1 there, 0 elsewhere; skipped where 0 meets what is not finite).
+/// Panels whose codes differ in every place and whose scales run through all codes.
 TEST(CpuDecoders, PanelsOfEveryElementCodeAndScale) {
     for (const KernelFamily* family : available_families()) {
-        const std::int64_t width = family->panel_columns;
         for (const PanelFormat& format : panel_formats) {
             const std::int64_t group = group_sizes[static_cast<std::size_t>(format.scale)];
             const unsigned codes = format.element == Element::bf16 ? 65536 : format.element == Element::e2m1 ? 16 : 256;
             const bool scaled = format.scale != GroupScale::none;
             const std::int64_t groups = scaled ? k_block / group : 0;
-            std::vector<std::uint8_t> elements(static_cast<std::size_t>(k_block * width * 2));
-            std::vector<std::uint8_t> scales(static_cast<std::size_t>(groups * width));
-            std::vector<float> out(static_cast<std::size_t>(k_block * width));
+            std::vector<std::uint8_t> elements(static_cast<std::size_t>(k_block * panel_columns * 2));
+            std::vector<std::uint8_t> scales(static_cast<std::size_t>(groups * panel_columns));
+            constexpr std::int64_t stride = panel_columns + 3;
+            std::vector<float> out(static_cast<std::size_t>(k_block * stride));
             const auto code_at = [&](std::int64_t k, std::int64_t column, std::int64_t round) {
                 return static_cast<unsigned>(k + 31 * column + 37 * round) % codes;
             };
@@ -127,28 +137,30 @@ TEST(CpuDecoders, PanelsOfEveryElementCodeAndScale) {
                 return static_cast<unsigned>(round + 7 * g + 3 * column) % 256;
             };
             for (std::int64_t round = 0; round < 256; ++round) {
-                for (std::int64_t column = 0; column < width; ++column) {
+                for (std::int64_t column = 0; column < panel_columns; ++column) {
                     for (std::int64_t k = 0; k < k_block; ++k) {
-                        put(*family, format.element, elements, k, column, code_at(k, column, round));
+                        put(format.element, elements, k, column, code_at(k, column, round));
                     }
                     for (std::int64_t g = 0; g < groups; ++g) {
-                        scales[static_cast<std::size_t>(g * width + column)] =
+                        scales[static_cast<std::size_t>(g * panel_columns + column)] =
                             static_cast<std::uint8_t>(scale_at(g, column, round));
                     }
                 }
-                family->decode_panel[static_cast<std::size_t>(format.format)](elements.data(), scales.data(), k_block,
-                                                                              out.data());
-                for (std::int64_t column = 0; column < width; ++column) {
-                    for (std::int64_t k = 0; k < k_block; ++k) {
+                std::fill(out.begin(), out.end(), 1234.5F);
+                family->f32->decode_panel[static_cast<std::size_t>(format.format)](elements.data(), scales.data(),
+                                                                                   k_block, out.data(), stride);
+                for (std::int64_t k = 0; k < k_block; ++k) {
+                    for (std::int64_t column = panel_columns; column < stride; ++column) {
+                        ASSERT_EQ(out[static_cast<std::size_t>(k * stride + column)], 1234.5F) << "beside the panel";
+                    }
+                    for (std::int64_t column = 0; column < panel_columns; ++column) {
                         const float value = decode(format.element, code_at(k, column, round));
                         const unsigned scale_code = scaled ? scale_at(k / group, column, round) : 0;
                         if (is_wide(format.element, format.scale, scale_code)) {
                             continue;
                         }
                         const float want = scaled ? value * decode(format.scale, scale_code) : value;
-                        const std::int64_t tile = column / family->tile_columns;
-                        const float got = out[static_cast<std::size_t>((tile * k_block + k) * family->tile_columns +
-                                                                       column % family->tile_columns)];
+                        const float got = out[static_cast<std::size_t>(k * stride + column)];
                         ASSERT_TRUE(same(got, want))
                             << family->name << ", format " << static_cast<int>(format.format) << ", code "
                             << code_at(k, column, round) << ", scale " << scale_code << ": " << got << ", not " << want;
@@ -159,51 +171,154 @@ TEST(CpuDecoders, PanelsOfEveryElementCodeAndScale) {
     }
 }
 
-/// A panel's sums made from its bytes are those of the decoded panel, bit for bit, for each number of rows.
+/// What a packed column is unpacked to is what was put there.
+TEST(CpuDecoders, UnpackedColumns) {
+    for (const Element element : {Element::e4m3, Element::e5m2, Element::e2m1}) {
+        const bool half = element == Element::e2m1;
+        std::vector<std::uint8_t> elements(static_cast<std::size_t>(k_block * panel_columns));
+        const auto code_at = [half](std::int64_t k, std::int64_t column) {
+            return static_cast<unsigned>(k * 7 + column * 5 + k * column) % (half ? 16U : 256U);
+        };
+        for (std::int64_t column = 0; column < panel_columns; ++column) {
+            for (std::int64_t k = 0; k < k_block; ++k) {
+                put(element, elements, k, column, code_at(k, column));
+            }
+        }
+        for (std::int64_t column = 0; column < panel_columns; ++column) {
+            for (const std::int64_t depth : {std::int64_t{2}, std::int64_t{32}, std::int64_t{100}, k_block}) {
+                std::vector<std::uint8_t> out(k_block, 0xEE);
+                unpack_column(element, elements.data(), column, depth, out.data());
+                for (std::int64_t k = 0; k < depth; ++k) {
+                    const std::uint8_t byte = out[static_cast<std::size_t>(half ? k / 2 : k)];
+                    ASSERT_EQ(half ? (byte >> (k % 2 * 4)) & 0xFU : byte, code_at(k, column));
+                }
+                const auto end = static_cast<std::size_t>(half ? depth / 2 : depth);
+                ASSERT_TRUE(std::all_of(out.begin() + static_cast<std::ptrdiff_t>(end), out.end(),
+                                        [](std::uint8_t byte) { return byte == 0xEE; }));
+            }
+        }
+    }
+}
+
+/// Numbers that any order of sums may get wrong: random bytes of a format, none of them NaN or infinite.
+std::vector<std::uint8_t> random_elements(Element element, std::size_t bytes, std::mt19937& random) {
+    std::vector<std::uint8_t> elements(bytes);
+    for (std::uint8_t& byte : elements) {
+        byte = static_cast<std::uint8_t>(random() % 0x78U | (random() & 0x80U));
+        byte = element == Element::bf16 ? byte & 0xBFU : byte;
+    }
+    return elements;
+}
+
+/// Panels' sums made from their bytes are those of the decoded panels, bit for bit, for each number of rows.
 TEST(CpuDecoders, SumsFromPackedPanelsAreThoseOfDecodedOnes) {
+    std::mt19937 random(12345);
     for (const KernelFamily* family : available_families()) {
-        const std::int64_t width = family->panel_columns;
+        const FloatKernels& kernels = *family->f32;
+        const std::int64_t tile_panels = kernels.tile_columns / panel_columns;
         for (const PanelFormat& format : panel_formats) {
             const auto index = static_cast<std::size_t>(format.format);
-            for (std::int64_t rows = 1; rows <= family->panel_rows; ++rows) {
-                std::vector<std::uint8_t> elements(static_cast<std::size_t>(k_block * width * 2));
-                std::vector<std::uint8_t> scales(static_cast<std::size_t>(8 * width));
-                std::vector<float> a(static_cast<std::size_t>(rows * k_block));
-                std::uint32_t state = 12345;
-                const auto draw = [&state] { return (state = state * 1664525U + 1013904223U) >> 16; };
-                for (std::uint8_t& byte : elements) {
-                    byte = static_cast<std::uint8_t>(draw() % 0x78U | (draw() & 0x80U));
-                    byte = format.element == Element::bf16 ? byte & 0xBFU : byte;
-                }
+            constexpr std::int64_t stride = k_block * panel_columns * 2 + 192;
+            for (std::int64_t rows = 1; rows <= kernels.direct_rows[index]; ++rows) {
+                const auto elements =
+                    random_elements(format.element, static_cast<std::size_t>(group_panels * stride), random);
+                std::vector<std::uint8_t> scales(static_cast<std::size_t>(group_panels * stride));
                 for (std::uint8_t& byte : scales) {
-                    byte = static_cast<std::uint8_t>(format.scale == GroupScale::ue8m0 ? 110 + draw() % 30
-                                                                                       : draw() % 0x7F);
+                    byte = static_cast<std::uint8_t>(format.scale == GroupScale::ue8m0 ? 110 + random() % 30
+                                                                                       : random() % 0x7F);
                 }
+                std::vector<float> a(static_cast<std::size_t>(rows * k_block));
                 for (float& value : a) {
-                    value = static_cast<float>(draw() % 2001) / 100.0F - 10.0F;
+                    value = static_cast<float>(random() % 2001) / 100.0F - 10.0F;
                 }
-                for (const std::int64_t depth : {std::int64_t{32}, std::int64_t{96}, k_block}) {
-                    const auto size = static_cast<std::size_t>(rows * width);
-                    std::vector<float> direct(size, 1.5F);
-                    std::vector<float> through_panel(size, 1.5F);
+                for (const auto& [depth, panels] :
+                     {std::pair<std::int64_t, std::int64_t>{32, 2}, {96, 4}, {k_block, 4}}) {
+                    const auto size = static_cast<std::size_t>(rows * panels * panel_columns);
+                    const std::int64_t tile_size = rows * kernels.tile_columns;
                     const std::vector<RowFactor> factors(static_cast<std::size_t>(rows), {0.75F, 2.0F});
-                    std::vector<float> panel(static_cast<std::size_t>(k_block * width));
-                    family->decode_panel[index](elements.data(), scales.data(), depth, panel.data());
+                    std::vector<float> direct(size, 1.5F);
+                    std::vector<float> through_tiles(size, 1.5F);
+                    std::vector<float> tile(static_cast<std::size_t>(k_block * kernels.tile_columns));
                     for (const Combine combine : {Combine::store, Combine::add, Combine::add_scaled}) {
-                        const std::int64_t tile_size = rows * family->tile_columns;
-                        family->panel_sums[index]({a.data(), rows, depth, elements.data(), scales.data(), direct.data(),
-                                                   tile_size, factors.data(), combine, nullptr});
-                        for (std::int64_t tile = 0; tile < 2; ++tile) {
-                            family->tile_sums({a.data(), panel.data() + tile * k_block * family->tile_columns, rows,
-                                               depth, through_panel.data() + tile * tile_size, factors.data(),
+                        kernels.panel_sums[index]({a.data(),
+                                                   rows,
+                                                   depth,
+                                                   {scales.data(), elements.data(), stride, panels},
+                                                   direct.data(),
+                                                   tile_size,
+                                                   factors.data(),
+                                                   combine});
+                        for (std::int64_t first = 0; first < panels; first += tile_panels) {
+                            for (std::int64_t p = 0; p < tile_panels; ++p) {
+                                kernels.decode_panel[index](elements.data() + (first + p) * stride,
+                                                            scales.data() + (first + p) * stride, depth,
+                                                            tile.data() + p * panel_columns, kernels.tile_columns);
+                            }
+                            kernels.tile_sums({a.data(), tile.data(), rows, depth,
+                                               through_tiles.data() + first / tile_panels * tile_size, factors.data(),
                                                combine});
                         }
-                        ASSERT_EQ(std::memcmp(direct.data(), through_panel.data(), size * sizeof(float)), 0)
+                        ASSERT_EQ(std::memcmp(direct.data(), through_tiles.data(), size * sizeof(float)), 0)
                             << family->name << ", format " << index << ", " << rows << " rows, depth " << depth;
                     }
                 }
             }
         }
+    }
+}
+
+/// Sums of int8 are exact, also where those of A + 128 leave int32 on the way.
+TEST(CpuInt8Sums, AreExact) {
+    std::mt19937 random(777);
+    bool tested = false;
+    for (const KernelFamily* family : available_families()) {
+        if (family->int8_sums == nullptr) {
+            continue;
+        }
+        tested = true;
+        const std::int64_t tile_columns = family->f32->tile_columns;
+        constexpr std::int64_t stride = int8_k_block * panel_columns + 64;
+        for (std::int64_t rows = 1; rows <= 40; ++rows) {
+            for (const auto& [lines, panels] :
+                 {std::pair<std::int64_t, std::int64_t>{1, 2}, {7, 4}, {32, 2}, {128, 4}}) {
+                std::vector<std::uint8_t> elements(static_cast<std::size_t>(panels * stride));
+                std::vector<std::uint8_t> a(static_cast<std::size_t>(rows * int8_k_block));
+                const bool extreme = rows % 3 == 0;
+                for (std::uint8_t& byte : elements) {
+                    byte = static_cast<std::uint8_t>(extreme ? (random() % 2 == 0 ? 0x80 : 0x7F) : random());
+                }
+                for (std::uint8_t& byte : a) {
+                    byte = static_cast<std::uint8_t>(extreme ? (random() % 2 == 0 ? 0x00 : 0xFF) : random());
+                }
+                // What is there already reaches up to where int32 ends.
+                std::vector<std::int32_t> c(static_cast<std::size_t>(rows * panels * panel_columns));
+                for (std::int32_t& sum : c) {
+                    sum = static_cast<std::int32_t>(random() % 2000000000U) - 1000000000;
+                }
+                const std::vector<std::int32_t> before = c;
+                const std::int64_t c_tile = rows * tile_columns;
+                family->int8_sums(
+                    {a.data(), rows, lines, {nullptr, elements.data(), stride, panels}, c.data(), c_tile});
+                for (std::int64_t i = 0; i < rows; ++i) {
+                    for (std::int64_t column = 0; column < panels * panel_columns; ++column) {
+                        const auto at = static_cast<std::size_t>(column / tile_columns * c_tile + i * tile_columns +
+                                                                 column % tile_columns);
+                        std::int64_t want = before[at];
+                        for (std::int64_t k = 0; k < 4 * lines; ++k) {
+                            const std::int64_t byte = column / panel_columns * stride + k / 4 * line_bytes +
+                                                      column % panel_columns * 4 + k % 4;
+                            want +=
+                                (static_cast<std::int64_t>(a[static_cast<std::size_t>(i * int8_k_block + k)]) - 128) *
+                                static_cast<std::int8_t>(elements[static_cast<std::size_t>(byte)]);
+                        }
+                        ASSERT_EQ(c[at], want) << family->name << ", " << rows << " rows, " << lines << " lines";
+                    }
+                }
+            }
+        }
+    }
+    if (!tested) {
+        GTEST_SKIP() << "this machine has no dot product of int8";
     }
 }
 

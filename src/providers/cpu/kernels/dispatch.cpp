@@ -12,13 +12,21 @@
 
 #include "providers/cpu/kernels/avx2/avx2.hpp"
 #include "providers/cpu/kernels/avx512/avx512.hpp"
+#include "providers/cpu/kernels/avx512_vnni/avx512_vnni.hpp"
 #endif
 
 namespace moegemm::cpu {
 namespace {
 
+constexpr KernelFamily generic_family{"generic", &generic_kernels, nullptr};
+#if defined(__x86_64__)
+constexpr KernelFamily avx2_family{"avx2", &avx2_kernels, nullptr};
+constexpr KernelFamily avx512_family{"avx512", &avx512_kernels, nullptr};
+constexpr KernelFamily avx512_vnni_family{"avx512_vnni", &avx512_kernels, avx512_vnni_int8_sums};
+#endif
+
 struct Families {
-    std::array<const KernelFamily*, 3> table{};
+    std::array<const KernelFamily*, 4> table{};
     std::size_t count = 0;
     void add(const KernelFamily& family) { table[count++] = &family; }
 };
@@ -42,6 +50,9 @@ Families detect() {
     const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
     if (avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
+        if (__builtin_cpu_supports("avx512vnni")) {
+            families.add(avx512_vnni_family);
+        }
         families.add(avx512_family);
     }
     if (avx2) {

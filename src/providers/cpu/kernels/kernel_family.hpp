@@ -2,9 +2,22 @@
 /// What an instruction set offers to the loops around it: one table of functions and block sizes, in plain C types.
 ///
 /// A product is made K block by K block. Of a block, the rows of A are decoded to f32, `k_block` numbers apart, and the
-/// weights to f32 panels of `tile_columns` columns, (k, column). A tile's sum over the block starts from zero, runs
+/// weights to f32 tiles of `tile_columns` columns, (k, column). A tile's sum over the block starts from zero, runs
 /// over k in ascending order in one f32 accumulator an element, and only then enters C. So an element's bits depend
-/// neither on the rows nor on the columns beside it, nor on the function that made it.
+/// neither on the rows nor on the columns beside it, nor on the function that made it. Sums of int8 are whole numbers
+/// in any order.
+///
+/// Weights come in panels of sixteen columns, in lines of 64 bytes: sixteen columns by as many k as four bytes hold.
+/// A line is one register of AVX-512, two of AVX2, or a row of an AMX tile; four panels are read side by side, because
+/// several streams of addresses come faster from memory than one. Bytes of a line:
+///
+///   bf16   column · 4 + 2 · (k mod 2)
+///   int8   column · 4 + k mod 4
+///   fp8    quarter · 16 + half · 8 + (column mod 4) · 2 + k mod 2     quarter = column / 4, half = k mod 4 / 2
+///   e2m1   likewise of pairs of k, the even k in the low nibble       half = k mod 8 / 4, "k mod 2" is k / 2 mod 2
+///
+/// The order of 8- and 4-bit floats is that in which interleaving the bytes of two look-ups (unpacklo, unpackhi within
+/// 128 bits) gives 32-bit lanes of one column and two k as bf16, which each of these elements is exactly.
 ///
 /// Files of kernels that are compiled for one instruction set include this header, `outer_product.hpp` and intrinsics,
 /// nothing else: a function template or inline function that other files share, compiled there, could be the copy that
@@ -20,12 +33,23 @@ namespace moegemm::cpu {
 /// sum is exact in f32 (128 · 2^14 ≤ 2^24).
 inline constexpr std::int64_t k_block = 128;
 
+/// The same where int8 is multiplied as such: the sums are exact at any depth.
+inline constexpr std::int64_t int8_k_block = 512;
+
+/// Columns of a panel of weights, bytes of its lines, and how many panels are read side by side at most.
+inline constexpr std::int64_t panel_columns = 16;
+inline constexpr std::int64_t line_bytes = 64;
+inline constexpr std::int64_t group_panels = 4;
+
 /// How an operand's elements are encoded.
 enum class Element : std::uint8_t { bf16, i8, e4m3, e5m2, e2m1 };
 inline constexpr std::size_t element_count = 5;
 
 /// Bits of an element, by Element. (Tables, not functions: see above.)
 inline constexpr std::int64_t element_bits[element_count] = {16, 8, 8, 8, 4};
+
+/// Elements along K of a line, by Element.
+inline constexpr std::int64_t line_depths[element_count] = {2, 4, 4, 4, 8};
 
 /// One byte per group of elements along K, multiplied into them.
 enum class GroupScale : std::uint8_t { none, ue8m0 /* groups of 32 */, ue4m3 /* groups of 16 */ };
@@ -52,7 +76,7 @@ struct RowFactor {
     float power;
 };
 
-/// Sums of some rows with one decoded tile panel.
+/// Sums of some rows with one decoded tile.
 struct TileCall {
     const float* a;            ///< (rows, k_block), decoded; `depth` numbers of a row are used
     const float* b;            ///< (depth, tile_columns), decoded
@@ -63,18 +87,34 @@ struct TileCall {
     Combine combine;
 };
 
-/// Sums of a few rows with one packed panel, decoded in registers.
+/// The same K block of some panels, as packed.
+struct PanelGroup {
+    const std::uint8_t* scales;    ///< of the first, (groups, panel_columns); unused where the format has none
+    const std::uint8_t* elements;  ///< of the first, lines
+    std::int64_t stride;           ///< bytes from panel to panel
+    std::int64_t panels;           ///< 2 or 4
+};
+
+/// Sums of a few rows with packed panels, decoded in registers.
 struct PanelCall {
-    const float* a;  ///< as in TileCall
-    std::int64_t rows;
+    const float* a;     ///< (rows, k_block), decoded; 0 from `depth` to the end of the last line
+    std::int64_t rows;  ///< 1 … direct_rows of the format
     std::int64_t depth;
-    const std::uint8_t* elements;  ///< (depth, panel_columns), packed
-    const std::uint8_t* scales;    ///< (groups, panel_columns); null where the format has none
-    void* c;                       ///< (2, …): the second tile of the panel is `c_tile` elements after the first
-    std::int64_t c_tile;
+    PanelGroup weights;
+    void* c;              ///< tiles of (rows, tile_columns)
+    std::int64_t c_tile;  ///< elements from tile to tile
     const RowFactor* factors;
     Combine combine;
-    const std::uint8_t* prefetch;  ///< what will be read after this, as many bytes; null for nothing
+};
+
+/// Sums of rows of int8 with packed panels of int8. C += P, int32.
+struct Int8Call {
+    const std::uint8_t* a;  ///< (rows, int8_k_block), each number plus 128
+    std::int64_t rows;      ///< ≥ 1
+    std::int64_t lines;     ///< 1 … int8_k_block / 4
+    PanelGroup weights;     ///< 0 from K's end to the end of the last line
+    std::int32_t* c;        ///< tiles of (rows, tile_columns), as the f32 kernels beside it have them
+    std::int64_t c_tile;    ///< elements from tile to tile
 };
 
 /// How a row of C becomes a row of y before the rounding to its type.
@@ -104,25 +144,29 @@ struct FinishCall {
 /// \param[out] out k_block floats, of which the first `count` are meant
 using DecodeRow = void (*)(const std::uint8_t* elements, std::int64_t count, const float* scales, int group_shift,
                            float* out);
-/// Decodes one packed panel of a K block into two tile panels, (2, k_block, tile_columns).
-using DecodePanel = void (*)(const std::uint8_t* elements, const std::uint8_t* scales, std::int64_t depth, float* out);
+/// Decodes one packed panel of a K block.
+/// \param[out] out (depth, stride) floats, of which the first sixteen of each k are written; up to the end of the last
+/// line
+using DecodePanel = void (*)(const std::uint8_t* elements, const std::uint8_t* scales, std::int64_t depth, float* out,
+                             std::int64_t stride);
 
-/// One instruction set's kernels. A panel is four vectors wide, a tile two.
-///
-/// Packed panels are (k, column) in the element's type; 4-bit rows are 16-bit words, nibble v of word l being column
-/// l + v·panel_columns/4.
-struct KernelFamily {
-    const char* name;
-    std::int64_t panel_columns;
-    std::int64_t tile_columns;
-    std::int64_t panel_rows;                        ///< the most rows that `panel_sums` takes
+/// One instruction set's kernels that multiply in f32.
+struct FloatKernels {
+    std::int64_t tile_columns;                      ///< 16 or 32
     DecodeRow decode_row[element_count];            ///< by Element
     DecodePanel decode_panel[weight_format_count];  ///< by WeightFormat
+    /// By WeightFormat: up to how many rows decoding in registers beats a decoded tile, and the function that does so.
+    std::int64_t direct_rows[weight_format_count];
     void (*panel_sums[weight_format_count])(const PanelCall&);
-    /// (panel_columns, k_block) to (2, k_block, tile_columns), the first `depth` of each column.
-    void (*transpose)(const float* in, std::int64_t depth, float* out);
     void (*tile_sums)(const TileCall&);
     void (*finish_row)(const FinishCall&);
+};
+
+/// What a machine's fastest instructions for each kind of product are.
+struct KernelFamily {
+    const char* name;
+    const FloatKernels* f32;
+    void (*int8_sums)(const Int8Call&);  ///< null: int8 is multiplied in f32
 };
 
 }  // namespace moegemm::cpu

@@ -1,10 +1,11 @@
 /// \file
-/// The kernels of every instruction set, written once over a type `S` that wraps its vectors.
+/// The f32 kernels of every instruction set, written once over a type `S` that wraps its vectors.
 ///
 /// `S` lives in an anonymous namespace of the file that is compiled for the instruction set, so every instantiation is
-/// that file's own. It has: `lanes`, `tile_rows`, `panel_rows`; the vector `F` of f32 with zero, load, store,
-/// broadcast, mul, fma; `decode<Element>` and `decode_e2m1_panel` (four vectors at once, times 1/unit(Element));
-/// `scales<GroupScale>`; `add_int`, `store_f16`, `transpose`, `prefetch`.
+/// that file's own. It has: `lanes`, `tile_vectors`, `tile_rows`, `direct_rows(Element)`, `panels_of(rows)`; the vector
+/// `F` of f32 with zero, load, store, broadcast, mul, fma; `decode_row<Element>` (four vectors of consecutive elements,
+/// times 1/unit(Element)); `decode_line<Element>` (`lanes` columns of a line); `scales<GroupScale>`; `add_int`,
+/// `store_f16`, `prefetch`.
 #pragma once
 
 #include <cstdint>
@@ -18,66 +19,76 @@ namespace moegemm::cpu {
 template <Element E>
 inline constexpr std::int64_t bits_of = element_bits[static_cast<std::size_t>(E)];
 
-/// Adds the sums of `Rows` rows of `Tiles` tiles to C, as `combine` says.
+/// `use(row, vector, index in C)` for every vector of `Rows` rows, unrolled: an accumulator that a loop's index chose
+/// would have to lie in memory.
+template <class S, std::size_t Rows, std::size_t Vectors, class Use>
+inline void each_sum(std::int64_t c_tile, Use use) {
+#pragma GCC unroll 16
+    for (std::size_t r = 0; r < Rows; ++r) {
+#pragma GCC unroll 8
+        for (std::size_t v = 0; v < Vectors; ++v) {
+            use(r, v,
+                static_cast<std::size_t>(c_tile) * (v / S::tile_vectors) +
+                    (S::tile_vectors * r + v % S::tile_vectors) * S::lanes);
+        }
+    }
+}
+
+/// Adds the sums of `Rows` rows to C, as `combine` says.
 template <class S, std::size_t Rows, std::size_t Vectors>
 inline void combine_sums(const typename S::F (&sums)[Rows][Vectors], void* c, std::int64_t c_tile,
                          const RowFactor* factors, Combine combine) {
-    const auto offset = [c_tile](std::size_t row, std::size_t vector) {
-        return static_cast<std::size_t>(c_tile) * (vector / 2) + (2 * row + vector % 2) * S::lanes;
-    };
+    auto* numbers = static_cast<float*>(c);
     switch (combine) {
         case Combine::store:
-            for (std::size_t r = 0; r < Rows; ++r) {
-                for (std::size_t v = 0; v < Vectors; ++v) {
-                    S::store(static_cast<float*>(c) + offset(r, v), sums[r][v]);
-                }
-            }
+            each_sum<S, Rows, Vectors>(
+                c_tile, [&](std::size_t r, std::size_t v, std::size_t at) { S::store(numbers + at, sums[r][v]); });
             break;
         case Combine::add:
-            for (std::size_t r = 0; r < Rows; ++r) {
-                for (std::size_t v = 0; v < Vectors; ++v) {
-                    float* at = static_cast<float*>(c) + offset(r, v);
-                    S::store(at, S::add(S::load(at), sums[r][v]));
-                }
-            }
+            each_sum<S, Rows, Vectors>(c_tile, [&](std::size_t r, std::size_t v, std::size_t at) {
+                S::store(numbers + at, S::add(S::load(numbers + at), sums[r][v]));
+            });
             break;
         case Combine::add_int:
-            for (std::size_t r = 0; r < Rows; ++r) {
-                for (std::size_t v = 0; v < Vectors; ++v) {
-                    S::add_int(static_cast<std::int32_t*>(c) + offset(r, v), sums[r][v]);
-                }
-            }
+            each_sum<S, Rows, Vectors>(c_tile, [&](std::size_t r, std::size_t v, std::size_t at) {
+                S::add_int(static_cast<std::int32_t*>(c) + at, sums[r][v]);
+            });
             break;
         case Combine::add_scaled:
-            for (std::size_t r = 0; r < Rows; ++r) {
-                const typename S::F mantissa = S::broadcast(factors[r].mantissa);
-                const typename S::F power = S::broadcast(factors[r].power);
-                for (std::size_t v = 0; v < Vectors; ++v) {
-                    float* at = static_cast<float*>(c) + offset(r, v);
-                    S::store(at, S::fma(S::mul(sums[r][v], mantissa), power, S::load(at)));
-                }
-            }
+            each_sum<S, Rows, Vectors>(c_tile, [&](std::size_t r, std::size_t v, std::size_t at) {
+                const typename S::F scaled = S::mul(sums[r][v], S::broadcast(factors[r].mantissa));
+                S::store(numbers + at, S::fma(scaled, S::broadcast(factors[r].power), S::load(numbers + at)));
+            });
             break;
     }
 }
 
-/// `Rows` rows by two vectors: the accumulators fill the register file.
+template <class S>
+inline constexpr std::int64_t tile_columns_of = static_cast<std::int64_t>(S::tile_vectors) * S::lanes;
+
+/// `Rows` rows by a tile's vectors: the accumulators fill the register file.
 template <class S, std::size_t Rows>
 void tile_rows(const float* a, const float* b, std::int64_t depth, float* c, const RowFactor* factors,
                Combine combine) {
     using F = typename S::F;
-    F sums[Rows][2];
+    constexpr std::size_t vectors = S::tile_vectors;
+    F sums[Rows][vectors];
     for (std::size_t r = 0; r < Rows; ++r) {
-        sums[r][0] = sums[r][1] = S::zero();
+        for (std::size_t v = 0; v < vectors; ++v) {
+            sums[r][v] = S::zero();
+        }
     }
     for (std::int64_t k = 0; k < depth; ++k) {
-        const F b0 = S::load(b + k * 2 * S::lanes);
-        const F b1 = S::load(b + k * 2 * S::lanes + S::lanes);
+        F weights[vectors];
+        for (std::size_t v = 0; v < vectors; ++v) {
+            weights[v] = S::load(b + k * tile_columns_of<S> + static_cast<std::int64_t>(v) * S::lanes);
+        }
 #pragma GCC unroll 16
         for (std::size_t r = 0; r < Rows; ++r) {
             const F ar = S::broadcast(a[static_cast<std::int64_t>(r) * k_block + k]);
-            sums[r][0] = S::fma(ar, b0, sums[r][0]);
-            sums[r][1] = S::fma(ar, b1, sums[r][1]);
+            for (std::size_t v = 0; v < vectors; ++v) {
+                sums[r][v] = S::fma(ar, weights[v], sums[r][v]);
+            }
         }
     }
     combine_sums<S>(sums, c, 0, factors, combine);
@@ -94,8 +105,8 @@ void tile_sums(const TileCall& call, std::index_sequence<Rows...> /*rows less on
     std::int64_t row = 0;
     for (std::int64_t step = 0; step < steps; ++step) {
         const std::int64_t rows = rows_least + (step < longer_steps ? 1 : 0);
-        kernels[rows - 1](call.a + row * k_block, call.b, call.depth, static_cast<float*>(call.c) + row * 2 * S::lanes,
-                          call.factors + row, call.combine);
+        kernels[rows - 1](call.a + row * k_block, call.b, call.depth,
+                          static_cast<float*>(call.c) + row * tile_columns_of<S>, call.factors + row, call.combine);
         row += rows;
     }
 }
@@ -105,98 +116,136 @@ void tile_sums(const TileCall& call) {
     tile_sums<S>(call, std::make_index_sequence<S::tile_rows>{});
 }
 
-/// Row k of a packed panel: four vectors.
-template <class S, Element E>
-inline void load_panel_row(const std::uint8_t* at, typename S::F (&out)[4]) {
-    if constexpr (E == Element::e2m1) {
-        S::decode_e2m1_panel(at, out);
-    } else {
-        S::template decode<E>(at, out);
-    }
-}
+/// Vectors of a panel's sixteen columns.
+template <class S>
+inline constexpr auto panel_vectors = static_cast<std::size_t>(panel_columns / S::lanes);
 
-/// Walks over a packed panel: `use(k, weights)` gets the decoded four vectors of every k.
-template <class S, Element E, GroupScale G, class Use>
-inline void walk_panel(const std::uint8_t* elements, const std::uint8_t* scales, std::int64_t depth,
-                       const std::uint8_t* prefetch, Use use) {
-    using F = typename S::F;
-    constexpr std::int64_t row_bytes = 4 * S::lanes * bits_of<E> / 8;
-    constexpr float unit = S::unit(E);
-    constexpr bool scaled = G != GroupScale::none;
-    constexpr std::int64_t group = group_sizes[static_cast<std::size_t>(G)];
-    for (std::int64_t begin = 0; begin < depth; begin += group) {
-        const std::int64_t end = depth < begin + group ? depth : begin + group;
-        F scale[4];
-        for (int v = 0; v < 4; ++v) {
-            if constexpr (scaled) {
-                scale[v] = S::template scales<G>(scales + (begin / group) * 4 * S::lanes + v * S::lanes);
-                if constexpr (unit != 1.0F) {
-                    scale[v] = S::mul(scale[v], S::broadcast(unit));
-                }
-            } else {
-                scale[v] = S::broadcast(unit);
-            }
-        }
-        for (std::int64_t k = begin; k < end; ++k) {
-            F weights[4];
-            load_panel_row<S, E>(elements + k * row_bytes, weights);
-            if constexpr (scaled || unit != 1.0F) {
-                for (int v = 0; v < 4; ++v) {
-                    weights[v] = S::mul(weights[v], scale[v]);
-                }
-            }
-            if (prefetch != nullptr) {
-                for (std::int64_t byte = 0; byte < row_bytes; byte += 64) {
-                    S::prefetch(prefetch + k * row_bytes + byte);
-                }
-            }
-            use(k, weights);
-        }
+/// Vectors that a line's part of one vector's columns decodes to: one for each k.
+template <Element E>
+inline constexpr auto line_vectors = static_cast<std::size_t>(line_depths[static_cast<std::size_t>(E)]);
+
+/// The scales of group `group` of a panel: its vectors.
+template <class S, GroupScale G>
+inline void load_scales(const std::uint8_t* scales, std::int64_t group, typename S::F (&out)[panel_vectors<S>]) {
+    for (std::size_t v = 0; v < panel_vectors<S>; ++v) {
+        out[v] = S::template scales<G>(scales + group * panel_columns + static_cast<std::int64_t>(v) * S::lanes);
     }
 }
 
 template <class S, Element E, GroupScale G>
-void decode_panel(const std::uint8_t* elements, const std::uint8_t* scales, std::int64_t depth, float* out) {
-    constexpr std::int64_t width = 2 * S::lanes;
-    walk_panel<S, E, G>(elements, scales, depth, nullptr, [out](std::int64_t k, const typename S::F(&weights)[4]) {
-        S::store(out + k * width, weights[0]);
-        S::store(out + k * width + S::lanes, weights[1]);
-        S::store(out + (k_block + k) * width, weights[2]);
-        S::store(out + (k_block + k) * width + S::lanes, weights[3]);
-    });
+void decode_panel(const std::uint8_t* elements, const std::uint8_t* scales, std::int64_t depth, float* out,
+                  std::int64_t stride) {
+    using F = typename S::F;
+    constexpr auto line_depth = static_cast<std::int64_t>(line_vectors<E>);
+    constexpr std::int64_t group = group_sizes[static_cast<std::size_t>(G)];
+    F scale[panel_vectors<S>];
+    for (std::int64_t begin = 0; begin < depth; begin += group) {
+        if constexpr (G != GroupScale::none) {
+            load_scales<S, G>(scales, begin / group, scale);
+        }
+        const std::int64_t end = depth < begin + group ? depth : begin + group;
+        for (std::int64_t k = begin; k < end; k += line_depth) {
+            for (std::size_t v = 0; v < panel_vectors<S>; ++v) {
+                const auto lane = static_cast<std::int64_t>(v) * S::lanes;
+                F weights[line_vectors<E>];
+                S::template decode_line<E>(elements + k / line_depth * line_bytes + 4 * lane, weights);
+                for (std::size_t i = 0; i < line_vectors<E>; ++i) {
+                    if constexpr (G != GroupScale::none) {
+                        weights[i] = S::mul(weights[i], scale[v]);
+                    }
+                    S::store(out + (k + static_cast<std::int64_t>(i)) * stride + lane, weights[i]);
+                }
+            }
+        }
+    }
 }
 
-template <class S, Element E, GroupScale G, std::size_t Rows>
-void panel_rows(const PanelCall& call) {
+/// `Rows` rows by `Panels` panels over a K block, weights decoded in registers.
+template <class S, Element E, GroupScale G, std::size_t Rows, std::size_t Panels>
+void panel_rows(const float* a, std::int64_t depth, const PanelGroup& weights, float* c, std::int64_t c_tile,
+                const RowFactor* factors, Combine combine) {
     using F = typename S::F;
-    F sums[Rows][4];
+    constexpr std::size_t vectors = panel_vectors<S>;
+    constexpr auto line_depth = static_cast<std::int64_t>(line_vectors<E>);
+    constexpr std::int64_t group = group_sizes[static_cast<std::size_t>(G)];
+    F sums[Rows][Panels * vectors];
     for (std::size_t r = 0; r < Rows; ++r) {
-        for (int v = 0; v < 4; ++v) {
+        for (std::size_t v = 0; v < Panels * vectors; ++v) {
             sums[r][v] = S::zero();
         }
     }
-    walk_panel<S, E, G>(call.elements, call.scales, call.depth, call.prefetch,
-                        [&](std::int64_t k, const F(&weights)[4]) {
+    F scale[Panels][vectors];
+    for (std::int64_t begin = 0; begin < depth; begin += group) {
+        if constexpr (G != GroupScale::none) {
 #pragma GCC unroll 4
-                            for (std::size_t r = 0; r < Rows; ++r) {
-                                const F ar = S::broadcast(call.a[static_cast<std::int64_t>(r) * k_block + k]);
-                                for (int v = 0; v < 4; ++v) {
-                                    sums[r][v] = S::fma(ar, weights[v], sums[r][v]);
-                                }
-                            }
-                        });
-    combine_sums<S>(sums, call.c, call.c_tile, call.factors, call.combine);
+            for (std::size_t p = 0; p < Panels; ++p) {
+                load_scales<S, G>(weights.scales + static_cast<std::int64_t>(p) * weights.stride, begin / group,
+                                  scale[p]);
+            }
+        }
+        const std::int64_t end = depth < begin + group ? depth : begin + group;
+        for (std::int64_t k = begin; k < end; k += line_depth) {
+            const std::uint8_t* line = weights.elements + k / line_depth * line_bytes;
+#pragma GCC unroll 4
+            for (std::size_t p = 0; p < Panels; ++p) {
+                const std::uint8_t* at = line + static_cast<std::int64_t>(p) * weights.stride;
+                S::prefetch(at + S::prefetch_bytes);
+#pragma GCC unroll 4
+                for (std::size_t v = 0; v < vectors; ++v) {
+                    F w[line_vectors<E>];
+                    S::template decode_line<E>(at + static_cast<std::int64_t>(v) * 4 * S::lanes, w);
+                    if constexpr (G != GroupScale::none) {
+                        for (std::size_t i = 0; i < line_vectors<E>; ++i) {
+                            w[i] = S::mul(w[i], scale[p][v]);
+                        }
+                    }
+#pragma GCC unroll 8
+                    for (std::size_t i = 0; i < line_vectors<E>; ++i) {
+#pragma GCC unroll 16
+                        for (std::size_t r = 0; r < Rows; ++r) {
+                            const std::int64_t at_a = static_cast<std::int64_t>(r) * k_block + k;
+                            F& sum = sums[r][p * vectors + v];
+                            sum = S::fma(S::broadcast(a[at_a + static_cast<std::int64_t>(i)]), w[i], sum);
+                        }
+                    }
+                }
+            }
+        }
+    }
+    combine_sums<S>(sums, c, c_tile, factors, combine);
+}
+
+/// All panels of a call, as many at a time as the accumulators of its rows leave room for.
+template <class S, Element E, GroupScale G, std::size_t Rows>
+void direct_sums(const PanelCall& call) {
+    constexpr std::int64_t tile_panels = tile_columns_of<S> / panel_columns;
+    constexpr std::int64_t most = S::panels_of(Rows);
+    PanelGroup weights = call.weights;
+    for (std::int64_t panel = 0; panel < call.weights.panels;) {
+        auto* c = static_cast<float*>(call.c) + panel / tile_panels * call.c_tile;
+        const bool whole = most <= call.weights.panels - panel;
+        if (whole) {
+            panel_rows<S, E, G, Rows, most>(call.a, call.depth, weights, c, call.c_tile, call.factors, call.combine);
+        } else {
+            // Panels come in pairs.
+            panel_rows<S, E, G, Rows, 2>(call.a, call.depth, weights, c, call.c_tile, call.factors, call.combine);
+        }
+        const std::int64_t step = whole ? most : 2;
+        panel += step;
+        weights.elements += step * weights.stride;
+        weights.scales += step * weights.stride;
+    }
 }
 
 template <class S, Element E, GroupScale G, std::size_t... Rows>
 void panel_sums(const PanelCall& call, std::index_sequence<Rows...> /*rows less one*/) {
-    static constexpr void (*kernels[])(const PanelCall&) = {panel_rows<S, E, G, Rows + 1>...};
+    static constexpr void (*kernels[])(const PanelCall&) = {direct_sums<S, E, G, Rows + 1>...};
     kernels[call.rows - 1](call);
 }
 
 template <class S, Element E, GroupScale G>
 void panel_sums(const PanelCall& call) {
-    panel_sums<S, E, G>(call, std::make_index_sequence<S::panel_rows>{});
+    panel_sums<S, E, G>(call, std::make_index_sequence<S::direct_rows(E)>{});
 }
 
 template <class S, Element E>
@@ -214,7 +263,7 @@ void decode_row(const std::uint8_t* elements, std::int64_t count, const float* s
             from = rest;
         }
         F values[4];
-        S::template decode<E>(from, values);
+        S::template decode_row<E>(from, values);
         for (int v = 0; v < 4; ++v) {
             const std::int64_t first = k + v * S::lanes;
             if (scales != nullptr) {
@@ -224,19 +273,6 @@ void decode_row(const std::uint8_t* elements, std::int64_t count, const float* s
                 values[v] = S::mul(values[v], S::broadcast(unit));
             }
             S::store(out + first, values[v]);
-        }
-    }
-}
-
-template <class S>
-void transpose(const float* in, std::int64_t depth, float* out) {
-    constexpr std::int64_t width = 2 * S::lanes;
-    for (std::int64_t tile = 0; tile < 2; ++tile) {
-        for (std::int64_t k = 0; k < depth; k += S::lanes) {
-            for (std::int64_t half = 0; half < 2; ++half) {
-                S::transpose(in + (tile * width + half * S::lanes) * k_block + k,
-                             out + (tile * k_block + k) * width + half * S::lanes, width);
-            }
         }
     }
 }
@@ -254,7 +290,7 @@ inline void store_bf16(std::uint16_t* out, const float* values, std::int64_t cou
 /// The f32 values of one tile's row.
 template <class S>
 inline void scale_tile_row(const FinishCall& call, const void* c, const float* column_scale, float* values) {
-    constexpr std::size_t width = 2 * S::lanes;
+    constexpr auto width = static_cast<std::size_t>(tile_columns_of<S>);
     if (call.finish == Finish::row_column_int) {
         const auto* sums = static_cast<const std::int32_t*>(c);
         const auto row_scale = static_cast<float>(call.row_scale);
@@ -282,26 +318,28 @@ inline void scale_tile_row(const FinishCall& call, const void* c, const float* c
 
 template <class S>
 void finish_row(const FinishCall& call) {
-    constexpr std::int64_t width = 2 * S::lanes;
+    constexpr std::int64_t width = tile_columns_of<S>;
+    constexpr auto size = static_cast<std::size_t>(width);
     const auto y_bytes = static_cast<std::int64_t>(call.dst == Dst::f32 ? sizeof(float) : sizeof(std::uint16_t));
     for (std::int64_t column = 0; column < call.columns; column += width) {
         const std::int64_t columns = call.columns - column < width ? call.columns - column : width;
         // C's elements have 4 bytes in either type.
         const auto* c = static_cast<const unsigned char*>(call.c) + (column / width) * call.c_tile * 4;
-        float column_scale[2 * S::lanes] = {};
+        float column_scale[size] = {};
         if (call.column_scale != nullptr) {
             std::memcpy(column_scale, call.column_scale + column, static_cast<std::size_t>(columns) * sizeof(float));
         }
-        float values[2 * S::lanes];
+        float values[size];
         scale_tile_row<S>(call, c, column_scale, values);
-        std::uint16_t halves[2 * S::lanes];
+        std::uint16_t halves[size];
         const void* result = values;
         if (call.dst == Dst::bf16) {
             store_bf16<S>(halves, values, width);
             result = halves;
         } else if (call.dst == Dst::f16) {
-            S::store_f16(halves, S::load(values));
-            S::store_f16(halves + S::lanes, S::load(values + S::lanes));
+            for (std::int64_t i = 0; i < width; i += S::lanes) {
+                S::store_f16(halves + i, S::load(values + i));
+            }
             result = halves;
         }
         std::memcpy(static_cast<unsigned char*>(call.y) + column * y_bytes, result,
@@ -311,21 +349,19 @@ void finish_row(const FinishCall& call) {
 
 /// The table of an instruction set's kernels.
 template <class S>
-constexpr KernelFamily make_family(const char* name) {
+constexpr FloatKernels make_float_kernels() {
     using enum Element;
     using enum GroupScale;
-    return {name,
-            4 * S::lanes,
-            2 * S::lanes,
-            S::panel_rows,
+    return {tile_columns_of<S>,
             {decode_row<S, bf16>, decode_row<S, i8>, decode_row<S, e4m3>, decode_row<S, e5m2>, decode_row<S, e2m1>},
             {decode_panel<S, bf16, none>, decode_panel<S, i8, none>, decode_panel<S, e4m3, none>,
              decode_panel<S, e5m2, none>, decode_panel<S, e4m3, ue8m0>, decode_panel<S, e5m2, ue8m0>,
              decode_panel<S, e2m1, ue8m0>, decode_panel<S, e2m1, ue4m3>},
+            {S::direct_rows(bf16), S::direct_rows(i8), S::direct_rows(e4m3), S::direct_rows(e5m2), S::direct_rows(e4m3),
+             S::direct_rows(e5m2), S::direct_rows(e2m1), S::direct_rows(e2m1)},
             {panel_sums<S, bf16, none>, panel_sums<S, i8, none>, panel_sums<S, e4m3, none>, panel_sums<S, e5m2, none>,
              panel_sums<S, e4m3, ue8m0>, panel_sums<S, e5m2, ue8m0>, panel_sums<S, e2m1, ue8m0>,
              panel_sums<S, e2m1, ue4m3>},
-            transpose<S>,
             tile_sums<S>,
             finish_row<S>};
 }

@@ -10,8 +10,11 @@ namespace {
 
 struct Avx2 {
     static constexpr int lanes = 8;
+    static constexpr int tile_vectors = 2;
     static constexpr int tile_rows = 6;
-    static constexpr int panel_rows = 2;
+    static constexpr int direct_rows(Element element) { return element == Element::bf16 ? 6 : 3; }
+    static constexpr int panels_of(int rows) { return rows <= 1 ? 4 : rows <= 3 ? 2 : 1; }
+    static constexpr int prefetch_bytes = 1024;
     using F = __m256;
 
     static F zero() { return _mm256_setzero_ps(); }
@@ -51,7 +54,7 @@ struct Avx2 {
     }
 
     template <Element E>
-    static void decode(const std::uint8_t* at, F (&out)[4]) {
+    static void decode_row(const std::uint8_t* at, F (&out)[4]) {
         if constexpr (E == Element::bf16) {
             for (int v = 0; v < 4; ++v) {
                 out[v] = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(load_16(at + 16 * v)), 16));
@@ -86,12 +89,61 @@ struct Avx2 {
         }
     }
 
-    static void decode_e2m1_panel(const std::uint8_t* at, F (&out)[4]) {
-        const __m256i words = _mm256_cvtepu16_epi32(load_16(at));
-        out[0] = e2m1(words);
-        out[1] = e2m1(_mm256_srli_epi32(words, 4));
-        out[2] = e2m1(_mm256_srli_epi32(words, 8));
-        out[3] = e2m1(_mm256_srli_epi32(words, 12));
+    static __m256i bytes(int value) { return _mm256_set1_epi8(static_cast<char>(value)); }
+    /// Sixteen bytes, in either half.
+    static __m256i look_up_table(std::uint64_t low, std::uint64_t high) {
+        return _mm256_broadcastsi128_si256(_mm_set_epi64x(static_cast<long long>(high), static_cast<long long>(low)));
+    }
+    /// 32-bit lanes of two bf16 each, from their high and low bytes as a line of 8-bit elements has them.
+    static void halves(__m256i high, __m256i low, F* out) {
+        const __m256i pairs[2] = {_mm256_unpacklo_epi8(low, high), _mm256_unpackhi_epi8(low, high)};
+        for (int i = 0; i < 2; ++i) {
+            out[2 * i] = _mm256_castsi256_ps(_mm256_slli_epi32(pairs[i], 16));
+            out[2 * i + 1] = _mm256_castsi256_ps(_mm256_and_si256(pairs[i], _mm256_set1_epi32(-0x10000)));
+        }
+    }
+
+    template <Element E>
+    static void decode_line(const std::uint8_t* at, F* out) {
+        const __m256i codes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(at));
+        if constexpr (E == Element::bf16) {
+            out[0] = _mm256_castsi256_ps(_mm256_slli_epi32(codes, 16));
+            out[1] = _mm256_castsi256_ps(_mm256_and_si256(codes, _mm256_set1_epi32(-0x10000)));
+        } else if constexpr (E == Element::i8) {
+            out[0] = _mm256_cvtepi32_ps(_mm256_srai_epi32(_mm256_slli_epi32(codes, 24), 24));
+            out[1] = _mm256_cvtepi32_ps(_mm256_srai_epi32(_mm256_slli_epi32(codes, 16), 24));
+            out[2] = _mm256_cvtepi32_ps(_mm256_srai_epi32(_mm256_slli_epi32(codes, 8), 24));
+            out[3] = _mm256_cvtepi32_ps(_mm256_srai_epi32(codes, 24));
+        } else if constexpr (E == Element::e4m3 || E == Element::e5m2) {
+            // As in the kernels for AVX-512.
+            constexpr bool e4m3 = E == Element::e4m3;
+            const __m256i upper = _mm256_and_si256(_mm256_srli_epi16(codes, e4m3 ? 4 : 3), bytes(e4m3 ? 0x07 : 0x0F));
+            const __m256i high = _mm256_add_epi8(upper, bytes(e4m3 ? 0x3C : 0x38));
+            const __m256i low = _mm256_and_si256(_mm256_slli_epi16(codes, e4m3 ? 4 : 5), bytes(e4m3 ? 0xF0 : 0xE0));
+            const __m256i moved = _mm256_and_si256(_mm256_add_epi8(codes, bytes(e4m3 ? 1 : 4)), bytes(0x7F));
+            const __m256i special = _mm256_cmpgt_epi8(bytes(e4m3 ? 9 : 8), moved);
+            const __m256i high_table = e4m3 ? look_up_table(0x3C3C3C3B3B3B007F, 0x000000000000003C)
+                                            : look_up_table(0x383837007F7F7F7F, 0x0000000000000000);
+            const __m256i low_table = e4m3 ? look_up_table(0x402000C0800000C0, 0x0000000000000060)
+                                           : look_up_table(0x40008000C0C0C080, 0x0000000000000000);
+            const __m256i sign = _mm256_and_si256(codes, bytes(0x80));
+            halves(_mm256_or_si256(_mm256_blendv_epi8(high, _mm256_shuffle_epi8(high_table, moved), special), sign),
+                   _mm256_blendv_epi8(low, _mm256_shuffle_epi8(low_table, moved), special), out);
+        } else {
+            static_assert(E == Element::e2m1);
+            const __m256i high_table = look_up_table(0x404040403F3F3F00, 0xC0C0C0C0BFBFBF80);
+            const __m256i low_table = look_up_table(0xC0804000C0800000, 0xC0804000C0800000);
+            const __m256i even = _mm256_and_si256(codes, bytes(0x0F));
+            const __m256i odd = _mm256_and_si256(_mm256_srli_epi16(codes, 4), bytes(0x0F));
+            F of_even[4];
+            F of_odd[4];
+            halves(_mm256_shuffle_epi8(high_table, even), _mm256_shuffle_epi8(low_table, even), of_even);
+            halves(_mm256_shuffle_epi8(high_table, odd), _mm256_shuffle_epi8(low_table, odd), of_odd);
+            for (int i = 0; i < 4; ++i) {
+                out[2 * i] = of_even[i];
+                out[2 * i + 1] = of_odd[i];
+            }
+        }
     }
 
     template <GroupScale G>
@@ -111,33 +163,10 @@ struct Avx2 {
             return _mm256_mul_ps(_mm256_cvtph_ps(halves), _mm256_set1_ps(256.0F));
         }
     }
-
-    /// 8×8: 2×2 and 4×4 within the 128-bit halves, then the halves.
-    static void transpose(const float* in, float* out, std::int64_t out_stride) {
-        F rows[8];
-        F pairs[8];
-        for (int r = 0; r < 8; ++r) {
-            rows[r] = load(in + r * k_block);
-        }
-        for (int r = 0; r < 8; r += 2) {
-            pairs[r] = _mm256_unpacklo_ps(rows[r], rows[r + 1]);
-            pairs[r + 1] = _mm256_unpackhi_ps(rows[r], rows[r + 1]);
-        }
-        for (int r = 0; r < 8; r += 4) {
-            for (int half = 0; half < 2; ++half) {
-                rows[r + 2 * half] = _mm256_shuffle_ps(pairs[r + half], pairs[r + half + 2], 0x44);
-                rows[r + 2 * half + 1] = _mm256_shuffle_ps(pairs[r + half], pairs[r + half + 2], 0xEE);
-            }
-        }
-        for (int column = 0; column < 4; ++column) {
-            store(out + column * out_stride, _mm256_permute2f128_ps(rows[column], rows[4 + column], 0x20));
-            store(out + (4 + column) * out_stride, _mm256_permute2f128_ps(rows[column], rows[4 + column], 0x31));
-        }
-    }
 };
 
 }  // namespace
 
-constinit const KernelFamily avx2_family = make_family<Avx2>("avx2");
+constinit const FloatKernels avx2_kernels = make_float_kernels<Avx2>();
 
 }  // namespace moegemm::cpu

@@ -6,6 +6,6 @@
 
 namespace moegemm::cpu {
 
-extern const KernelFamily avx2_family;
+extern const FloatKernels avx2_kernels;
 
 }  // namespace moegemm::cpu

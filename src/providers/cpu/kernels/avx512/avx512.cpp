@@ -16,8 +16,13 @@ namespace {
 
 struct Avx512 {
     static constexpr int lanes = 16;
+    static constexpr int tile_vectors = 2;
     static constexpr int tile_rows = 12;
-    static constexpr int panel_rows = 4;
+    static constexpr int direct_rows(Element element) {
+        return element == Element::bf16 ? 8 : element == Element::e2m1 ? 4 : 6;
+    }
+    static constexpr int panels_of(int rows) { return rows <= 4 ? 4 : 2; }
+    static constexpr int prefetch_bytes = 1024;
     using F = __m512;
 
     static F zero() { return _mm512_setzero_ps(); }
@@ -57,7 +62,7 @@ struct Avx512 {
     }
 
     template <Element E>
-    static void decode(const std::uint8_t* at, F (&out)[4]) {
+    static void decode_row(const std::uint8_t* at, F (&out)[4]) {
         if constexpr (E == Element::bf16) {
             for (int v = 0; v < 4; ++v) {
                 const __m256i words = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(at + 32 * v));
@@ -93,13 +98,66 @@ struct Avx512 {
         }
     }
 
-    static void decode_e2m1_panel(const std::uint8_t* at, F (&out)[4]) {
-        const __m512i words = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(at)));
-        const F table = e2m1_table();
-        out[0] = _mm512_permutexvar_ps(words, table);
-        out[1] = _mm512_permutexvar_ps(_mm512_srli_epi32(words, 4), table);
-        out[2] = _mm512_permutexvar_ps(_mm512_srli_epi32(words, 8), table);
-        out[3] = _mm512_permutexvar_ps(_mm512_srli_epi32(words, 12), table);
+    static __m512i bytes(int value) { return _mm512_set1_epi8(static_cast<char>(value)); }
+    /// Sixteen bytes, in each quarter.
+    static __m512i look_up_table(std::uint64_t low, std::uint64_t high) {
+        return _mm512_broadcast_i32x4(_mm_set_epi64x(static_cast<long long>(high), static_cast<long long>(low)));
+    }
+    /// 32-bit lanes of two bf16 each, from their high and low bytes as a line of 8-bit elements has them.
+    static void halves(__m512i high, __m512i low, F* out) {
+        const __m512i pairs[2] = {_mm512_unpacklo_epi8(low, high), _mm512_unpackhi_epi8(low, high)};
+        for (int i = 0; i < 2; ++i) {
+            out[2 * i] = _mm512_castsi512_ps(_mm512_slli_epi32(pairs[i], 16));
+            out[2 * i + 1] = _mm512_castsi512_ps(_mm512_and_si512(pairs[i], _mm512_set1_epi32(-0x10000)));
+        }
+    }
+
+    template <Element E>
+    static void decode_line(const std::uint8_t* at, F* out) {
+        const __m512i codes = _mm512_loadu_si512(at);
+        if constexpr (E == Element::bf16) {
+            out[0] = _mm512_castsi512_ps(_mm512_slli_epi32(codes, 16));
+            out[1] = _mm512_castsi512_ps(_mm512_and_si512(codes, _mm512_set1_epi32(-0x10000)));
+        } else if constexpr (E == Element::i8) {
+            out[0] = _mm512_cvtepi32_ps(_mm512_srai_epi32(_mm512_slli_epi32(codes, 24), 24));
+            out[1] = _mm512_cvtepi32_ps(_mm512_srai_epi32(_mm512_slli_epi32(codes, 16), 24));
+            out[2] = _mm512_cvtepi32_ps(_mm512_srai_epi32(_mm512_slli_epi32(codes, 8), 24));
+            out[3] = _mm512_cvtepi32_ps(_mm512_srai_epi32(codes, 24));
+        } else if constexpr (E == Element::e4m3 || E == Element::e5m2) {
+            // A normal number's bf16: the high byte is the sign and the upper bits of the exponent plus 120 (e5m2:
+            // 112), the low byte the last bit of the exponent and the mantissa. Subnormal numbers, infinity and NaN are
+            // looked up by the code, moved so that theirs are the first.
+            constexpr bool e4m3 = E == Element::e4m3;
+            const __m512i upper = _mm512_and_si512(_mm512_srli_epi16(codes, e4m3 ? 4 : 3), bytes(e4m3 ? 0x07 : 0x0F));
+            __m512i high = _mm512_add_epi8(upper, bytes(e4m3 ? 0x3C : 0x38));
+            __m512i low = _mm512_and_si512(_mm512_slli_epi16(codes, e4m3 ? 4 : 5), bytes(e4m3 ? 0xF0 : 0xE0));
+            const __m512i moved = _mm512_and_si512(_mm512_add_epi8(codes, bytes(e4m3 ? 1 : 4)), bytes(0x7F));
+            const __mmask64 special = _mm512_cmplt_epu8_mask(moved, bytes(e4m3 ? 9 : 8));
+            // e4m3: NaN, 0, then m · 2^-9; e5m2: infinity, NaN three times, 0, then m · 2^-16.
+            const __m512i high_table = e4m3 ? look_up_table(0x3C3C3C3B3B3B007F, 0x000000000000003C)
+                                            : look_up_table(0x383837007F7F7F7F, 0x0000000000000000);
+            const __m512i low_table = e4m3 ? look_up_table(0x402000C0800000C0, 0x0000000000000060)
+                                           : look_up_table(0x40008000C0C0C080, 0x0000000000000000);
+            high = _mm512_mask_shuffle_epi8(high, special, high_table, moved);
+            low = _mm512_mask_shuffle_epi8(low, special, low_table, moved);
+            high = _mm512_or_si512(high, _mm512_and_si512(codes, bytes(0x80)));
+            halves(high, low, out);
+        } else {
+            static_assert(E == Element::e2m1);
+            // 0, 0.5, 1, 1.5, 2, 3, 4, 6 and their negatives.
+            const __m512i high_table = look_up_table(0x404040403F3F3F00, 0xC0C0C0C0BFBFBF80);
+            const __m512i low_table = look_up_table(0xC0804000C0800000, 0xC0804000C0800000);
+            const __m512i even = _mm512_and_si512(codes, bytes(0x0F));
+            const __m512i odd = _mm512_and_si512(_mm512_srli_epi16(codes, 4), bytes(0x0F));
+            F of_even[4];
+            F of_odd[4];
+            halves(_mm512_shuffle_epi8(high_table, even), _mm512_shuffle_epi8(low_table, even), of_even);
+            halves(_mm512_shuffle_epi8(high_table, odd), _mm512_shuffle_epi8(low_table, odd), of_odd);
+            for (int i = 0; i < 4; ++i) {
+                out[2 * i] = of_even[i];
+                out[2 * i + 1] = of_odd[i];
+            }
+        }
     }
 
     template <GroupScale G>
@@ -119,41 +177,10 @@ struct Avx512 {
             return _mm512_mul_ps(_mm512_cvtph_ps(halves), _mm512_set1_ps(256.0F));
         }
     }
-
-    /// 16×16: 2×2 and 4×4 within the 128-bit quarters, then the quarters.
-    static void transpose(const float* in, float* out, std::int64_t out_stride) {
-        F rows[16];
-        F pairs[16];
-        for (int r = 0; r < 16; ++r) {
-            rows[r] = load(in + r * k_block);
-        }
-        for (int r = 0; r < 16; r += 2) {
-            pairs[r] = _mm512_unpacklo_ps(rows[r], rows[r + 1]);
-            pairs[r + 1] = _mm512_unpackhi_ps(rows[r], rows[r + 1]);
-        }
-        for (int r = 0; r < 16; r += 4) {
-            for (int half = 0; half < 2; ++half) {
-                const __m512d low = _mm512_castps_pd(pairs[r + half]);
-                const __m512d high = _mm512_castps_pd(pairs[r + half + 2]);
-                rows[r + 2 * half] = _mm512_castpd_ps(_mm512_unpacklo_pd(low, high));
-                rows[r + 2 * half + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(low, high));
-            }
-        }
-        for (int column = 0; column < 4; ++column) {
-            const F even_low = _mm512_shuffle_f32x4(rows[column], rows[4 + column], 0x88);
-            const F odd_low = _mm512_shuffle_f32x4(rows[column], rows[4 + column], 0xDD);
-            const F even_high = _mm512_shuffle_f32x4(rows[8 + column], rows[12 + column], 0x88);
-            const F odd_high = _mm512_shuffle_f32x4(rows[8 + column], rows[12 + column], 0xDD);
-            store(out + column * out_stride, _mm512_shuffle_f32x4(even_low, even_high, 0x88));
-            store(out + (4 + column) * out_stride, _mm512_shuffle_f32x4(odd_low, odd_high, 0x88));
-            store(out + (8 + column) * out_stride, _mm512_shuffle_f32x4(even_low, even_high, 0xDD));
-            store(out + (12 + column) * out_stride, _mm512_shuffle_f32x4(odd_low, odd_high, 0xDD));
-        }
-    }
 };
 
 }  // namespace
 
-constinit const KernelFamily avx512_family = make_family<Avx512>("avx512");
+constinit const FloatKernels avx512_kernels = make_float_kernels<Avx512>();
 
 }  // namespace moegemm::cpu

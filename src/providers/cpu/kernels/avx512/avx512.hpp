@@ -6,6 +6,6 @@
 
 namespace moegemm::cpu {
 
-extern const KernelFamily avx512_family;
+extern const FloatKernels avx512_kernels;
 
 }  // namespace moegemm::cpu

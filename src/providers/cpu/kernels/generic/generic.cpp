@@ -29,8 +29,11 @@ constexpr Table ue4m3_table = make_table<formats::Ue4m3>();
 
 struct Generic {
     static constexpr int lanes = 4;
-    static constexpr int tile_rows = 4;
-    static constexpr int panel_rows = 2;
+    static constexpr int tile_vectors = 4;
+    static constexpr int tile_rows = 3;
+    static constexpr int direct_rows(Element /*element*/) { return 2; }
+    static constexpr int panels_of(int rows) { return rows == 1 ? 2 : 1; }
+    static constexpr int prefetch_bytes = 1024;
     using F = float __attribute__((vector_size(16)));
 
     static F zero() { return F{}; }
@@ -64,7 +67,7 @@ struct Generic {
     }
 
     template <Element E>
-    static void decode(const std::uint8_t* at, F (&out)[4]) {
+    static void decode_row(const std::uint8_t* at, F (&out)[4]) {
         for (int v = 0; v < 4; ++v) {
             if constexpr (E == Element::bf16) {
                 std::uint16_t code[lanes];
@@ -86,14 +89,28 @@ struct Generic {
         }
     }
 
-    static void decode_e2m1_panel(const std::uint8_t* at, F (&out)[4]) {
-        for (int v = 0; v < 4; ++v) {
-            // Nibble v of each of the four 16-bit words.
-            std::uint8_t code[lanes];
-            for (int lane = 0; lane < lanes; ++lane) {
-                code[lane] = static_cast<std::uint8_t>(at[2 * lane + v / 2] >> (v % 2 * 4));
-            }
-            out[v] = look_up(e2m1_table, code);
+    /// Element `k` of a column of a line, whose bytes kernel_family.hpp puts in order.
+    template <Element E>
+    static float line_element(const std::uint8_t* at, std::int64_t column, std::int64_t k) {
+        if constexpr (E == Element::bf16) {
+            std::uint16_t code = 0;
+            std::memcpy(&code, at + 4 * column + 2 * k, sizeof code);
+            return formats::Bf16::decode(code);
+        } else if constexpr (E == Element::i8) {
+            return static_cast<float>(static_cast<std::int8_t>(at[4 * column + k]));
+        } else if constexpr (E == Element::e2m1) {
+            const std::uint8_t pair = at[k / 4 * 8 + column * 2 + k / 2 % 2];
+            return e2m1_table.value[static_cast<std::uint8_t>(pair >> (k % 2 * 4))];
+        } else {
+            return (E == Element::e4m3 ? e4m3_table : e5m2_table).value[at[k / 2 * 8 + column * 2 + k % 2]];
+        }
+    }
+
+    template <Element E>
+    static void decode_line(const std::uint8_t* at, F* out) {
+        for (std::int64_t k = 0; k < line_depths[static_cast<std::size_t>(E)]; ++k) {
+            out[k] = F{line_element<E>(at, 0, k), line_element<E>(at, 1, k), line_element<E>(at, 2, k),
+                       line_element<E>(at, 3, k)};
         }
     }
 
@@ -101,18 +118,10 @@ struct Generic {
     static F scales(const std::uint8_t* at) {
         return look_up(G == GroupScale::ue8m0 ? ue8m0_table : ue4m3_table, at);
     }
-
-    static void transpose(const float* in, float* out, std::int64_t out_stride) {
-        for (int row = 0; row < lanes; ++row) {
-            for (int column = 0; column < lanes; ++column) {
-                out[column * out_stride + row] = in[row * k_block + column];
-            }
-        }
-    }
 };
 
 }  // namespace
 
-constinit const KernelFamily generic_family = make_family<Generic>("generic");
+constinit const FloatKernels generic_kernels = make_float_kernels<Generic>();
 
 }  // namespace moegemm::cpu

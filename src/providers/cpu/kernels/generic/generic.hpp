@@ -6,6 +6,6 @@
 
 namespace moegemm::cpu {
 
-extern const KernelFamily generic_family;
+extern const FloatKernels generic_kernels;
 
 }  // namespace moegemm::cpu
