@@ -30,20 +30,19 @@ struct Bytes {
     std::int64_t count;
 };
 
-// The first provider that takes the layer, in the order of preference; or why none does.
+// The first provider for host memory that takes the layer, or why none does. The float64 reference is no contender.
 std::shared_ptr<const Provider> choose_provider(const Registry& registry, const GemmSpec& spec) {
     std::string reasons;
-    for (const char* name : {"onednn", "cpu"}) {
-        for (const auto& provider : registry.providers()) {
-            if (provider->info().name != name) {
-                continue;
-            }
-            const Support support = provider->supports(spec);
-            if (support.supported) {
-                return provider;
-            }
-            reasons += std::string(name) + ": " + support.reason + "; ";
+    for (const auto& provider : registry.providers()) {
+        const ProviderInfo& info = provider->info();
+        if (info.device_type != kDLCPU || info.name == "reference") {
+            continue;
         }
+        const Support support = provider->supports(spec);
+        if (support.supported) {
+            return provider;
+        }
+        reasons += info.name + ": " + support.reason + "; ";
     }
     throw Error(ErrorCode::unsupported, "provider", reasons, "one that takes this layer");
 }
