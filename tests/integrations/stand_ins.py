@@ -1,5 +1,5 @@
-"""Small stand-ins for what integrations/xpu_perf stands on: the suite's registry and base class (of its commit 71a1210),
-FlashInfer's functions, and, where torch is not installed, torch's names of types.
+"""Small stand-ins for what integrations/xpu_perf stands on: the suite's registry and base class (as of its commit
+71a1210), FlashInfer's functions, and, where torch is not installed, torch's names of types.
 """
 
 from __future__ import annotations

@@ -66,7 +66,9 @@ def operands(op: Any, seed: int) -> dict[str, Any]:
     alpha = moegemm.combine_alpha(a, w)
     y = numpy.full((op.rows, N), 0x7FC0, numpy.uint16)
     tensors = {"scatter_tokens": a.values, "experts_weight": w.values, "m_indptr": m_indptr, "y": y, "alpha": alpha}
-    scales = ("per_token_scale", "experts_scale") if "per_token_scale" in op.input_tensor_info else ("a_scale", "b_scale")
+    scales = (
+        ("per_token_scale", "experts_scale") if "per_token_scale" in op.input_tensor_info else ("a_scale", "b_scale")
+    )
     tensors |= {scales[0]: a.scales, scales[1]: w.scales}
     return {name: tensor for name, tensor in tensors.items() if tensor is not None}
 
@@ -89,7 +91,9 @@ def test_tensors_and_sizes(suite: Any, provider: str, variant: str) -> None:
             assert tuple(infos[name].shape) == tensor.shape, name
             assert size_of(infos[name]) == tensor.nbytes, name
     assert infos["experts_token_count"].shape == infos["experts_token_offset"].shape == [E]
-    assert op.tensor_size >= op.input_tensor_size + op.output_tensor_size == sum(size_of(info) for info in infos.values())
+    assert (
+        op.tensor_size >= op.input_tensor_size + op.output_tensor_size == sum(size_of(info) for info in infos.values())
+    )
     # The contract's counts are those of the case, padded or not.
     assert (op.write_bytes, op.calc_flops) == (2 * 37 * N, 2 * 37 * K * N)
     assert op.io_bytes == op.read_bytes + op.write_bytes
@@ -98,7 +102,9 @@ def test_tensors_and_sizes(suite: Any, provider: str, variant: str) -> None:
     if variant == "int8":
         assert op.read_bytes == 37 * K + 4 * 37 + E * N * K + 4 * E * N + 8 * E
     if variant == "mxfp4":
-        assert op.read_bytes == 37 * K + E * N * K // 2 + 128 * ((37 + 127 * E) // 128) * K // 32 + E * N * K // 32 + 8 * E
+        assert (
+            op.read_bytes == 37 * K + E * N * K // 2 + 128 * ((37 + 127 * E) // 128) * K // 32 + E * N * K // 32 + 8 * E
+        )
 
 
 @pytest.mark.parametrize(("provider", "variant"), CASES)

@@ -1,5 +1,5 @@
-"""Tensors made with DLPack's C struct, which say of themselves what a test wants. Their memory is the host's where none is
-given."""
+"""Tensors made with DLPack's C struct, which say of themselves what a test wants. Their memory is the host's where none
+is given."""
 
 from __future__ import annotations
 

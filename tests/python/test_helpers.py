@@ -99,7 +99,12 @@ def test_a_problem_on_paper() -> None:
     case = {"num_tokens": 37, "num_experts": 8, "topk": 2, "ep_size": 2, "ep_rank": 1, "hidden_size": 256,
             "new_hidden_size": 384, "nobody_knows_this": True}  # fmt: skip
     problem = moegemm.problem(case)
-    assert (problem.variant, problem.dst_dtype, problem.scale_layout, problem.has_alpha) == ("int8", "bf16", "none", False)
+    assert (problem.variant, problem.dst_dtype, problem.scale_layout, problem.has_alpha) == (
+        "int8",
+        "bf16",
+        "none",
+        False,
+    )
     assert (problem.experts, problem.n, problem.k, problem.rows) == (4, 384, 256, 37)
     route = moegemm.route(37, 8, 2, ep_size=2, ep_rank=1)
     assert problem.m_indptr == route.m_indptr.tolist() == [0, 10, 19, 28, 37]

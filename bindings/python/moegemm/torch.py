@@ -1,4 +1,4 @@
-"""The op as custom operators of torch's, for what traces calls before it makes them: ``torch.compile``, ``torch.export``.
+"""The op as custom operators of torch's, for what traces calls before it makes them: ``torch.compile`` and the like.
 
 Importing this module registers ``torch.ops.moegemm.moe_quant_group_gemm`` and ``…_out``; the function here calls them.
 Importing ``moegemm`` does not import torch.

@@ -80,7 +80,7 @@ class QuantGroupGemm:
     rows: int
 
     def check(self) -> None:
-        """Raises ``ValueError`` or ``NotImplementedError`` with the reason where the provider does not take the case."""
+        """Raises ``ValueError`` or ``NotImplementedError``, with the reason, where the provider takes no such case."""
 
     def row_multiple(self) -> int:
         """What the rows of each expert are padded to."""

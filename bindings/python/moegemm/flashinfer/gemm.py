@@ -1,5 +1,6 @@
-"""The functions of ``flashinfer.gemm``: scales swizzled expert by expert. FlashInfer's want row offsets that are multiples
-of 4 and more of N and K; these take what the op takes.
+"""The functions of ``flashinfer.gemm``: scales swizzled expert by expert.
+
+FlashInfer's want row offsets that are multiples of 4, and more of N and K; these take what the op takes.
 """
 
 from __future__ import annotations
@@ -67,8 +68,8 @@ def group_gemm_mxfp8_mxfp4_nt_groupwise(
     out: SupportsDLPack | None = None,
     out_dtype: Any = None,
 ) -> Any:
-    """a (M, K) 8-bit floats, b (E, N, K/2) packed e2m1; swizzled ue8m0 scales of 32 along K: a_scale (M', K'/32), expert
-    e's from row 128·⌊(m_indptr[e] + 127·e)/128⌋ on, M' = 128·⌊(M + 127·E)/128⌋; b_scale (E, N', K'/32).
+    """a (M, K) 8-bit floats, b (E, N, K/2) packed e2m1; swizzled ue8m0 scales of 32 along K: a_scale (M', K'/32),
+    expert e's from row 128·⌊(m_indptr[e] + 127·e)/128⌋ on, M' = 128·⌊(M + 127·E)/128⌋; b_scale (E, N', K'/32).
     """
     return grouped_gemm(
         "mxfp4",

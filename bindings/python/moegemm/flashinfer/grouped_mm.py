@@ -1,4 +1,4 @@
-"""The functions of ``flashinfer.grouped_mm``: rows of any number an expert, scales swizzled as one matrix of all rows."""
+"""The functions of ``flashinfer.grouped_mm``: any number of rows an expert, scales swizzled as one matrix of all."""
 
 from __future__ import annotations
 

@@ -6,6 +6,8 @@ PROVIDER_NAME = "flashinfer"
 
 # The suite ends where this file fails. That a package is missing it says of the file beside this one, which imports it.
 try:
-    ProviderRegistry.register_provider_info(PROVIDER_NAME, {"flashinfer-python": importlib.metadata.version("flashinfer-python")})
+    ProviderRegistry.register_provider_info(
+        PROVIDER_NAME, {"flashinfer-python": importlib.metadata.version("flashinfer-python")}
+    )
 except importlib.metadata.PackageNotFoundError:
     pass

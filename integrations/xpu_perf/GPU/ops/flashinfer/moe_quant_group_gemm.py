@@ -12,8 +12,8 @@ from flashinfer.grouped_mm import grouped_mm_bf16, grouped_mm_fp8
 from moegemm.xpu_perf import QuantGroupGemm
 from xpu_perf.micro_perf.core.op import ProviderRegistry
 
-# Each variant's function, what it takes beside a, b, m_indptr and out, and whether it wants each expert's rows padded to
-# a multiple of 4.
+# Each variant's function, what it takes beside a, b, m_indptr and out, and whether it wants each expert's rows padded
+# to a multiple of 4.
 FUNCTIONS = {
     "bf16": (grouped_mm_bf16, (), False),
     "fp8": (grouped_mm_fp8, ("alpha",), False),
