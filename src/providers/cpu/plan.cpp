@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "providers/cpu/grouped_gemm.hpp"
+#include "providers/cpu/huge_pages.hpp"
 #include "providers/cpu/thread_pool.hpp"
 
 namespace moegemm::cpu {
@@ -25,6 +26,7 @@ std::vector<std::string> CpuPlan::kernels() const {
 }
 
 void CpuPlan::do_pack(const Operands& operands, const Tensor& packed, void* /*stream*/) {
+    prefer_huge_pages(packed.data(), packed_bytes());
     pack_weights(shape_, packed_, operands.w, operands.w_scale, packed.as<std::uint8_t>(), threads_);
 }
 
