@@ -90,7 +90,7 @@ def bench(
     out: str | os.PathLike[str] | None = None,
     plugins: Iterable[str | os.PathLike[str]] = (),
 ) -> list[dict[str, Any]]:
-    """Measures and verifies providers over cases, as `moegemm bench` does; returns its records, a case and provider each.
+    """Measures and verifies providers over cases, as `moegemm bench` does: a record a case and provider.
 
     workload: workload files, or cases as dictionaries of the op's arguments; None for the quick start.
     filters: the cases with these arguments only; a list for several values.
