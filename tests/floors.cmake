@@ -7,14 +7,15 @@ set(c_headers "^<(stddef|stdint)\\.h>$")
 
 # What each folder may include, beside itself and the standard library. <moegemm/*> are the public headers of floors 0
 # to 2; a pattern after "not" takes some of them away again.
-set(floors include src/op src/provider src/cuda src/providers src/bench src/cli)
+set(floors include src/op src/provider src/cpu src/cuda src/providers src/bench src/cli)
 set(may_include "^<(moegemm/.*|dlpack/dlpack\\.h)>$")
 set(may_src/op "^\"op/" "^<(moegemm|dlpack)/")
 set(not_src/op "^<moegemm/(abi\\.h|plugin\\.hpp|provider\\.hpp)>$")
 set(may_src/provider ${may_src/op} "^\"provider/")
 set(may_src/cuda "^<moegemm/error\\.hpp>$" "^\"cuda/")  # what device code of every floor above shares
-set(may_src/providers ${may_src/provider} "^\"cuda/")  # and its own folder, see below
-set(may_src/bench ${may_src/provider} "^\"cuda/" "^\"bench/")
+set(may_src/cpu "^\"cpu/")  # likewise of code for some processors only
+set(may_src/providers ${may_src/provider} "^\"(cpu|cuda)/")  # and its own folder, see below
+set(may_src/bench ${may_src/provider} "^\"(cpu|cuda)/" "^\"bench/")
 set(may_src/cli ${may_src/bench} "^\"cli/")
 
 set(faults "")

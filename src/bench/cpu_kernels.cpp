@@ -1,6 +1,6 @@
 #include "bench/cpu_kernels.hpp"
 
-#include "bench/cpu_features.hpp"
+#include "cpu/features.hpp"
 
 namespace moegemm::bench {
 

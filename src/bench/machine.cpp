@@ -10,7 +10,7 @@
 #include <sys/utsname.h>
 #include <nlohmann/json.hpp>
 
-#include "bench/cpu_features.hpp"
+#include "cpu/features.hpp"
 #include "bench/file.hpp"
 #include "bench/host_memory.hpp"
 #include "bench/thread_team.hpp"

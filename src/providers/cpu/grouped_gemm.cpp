@@ -73,8 +73,10 @@ public:
         rows_ = {task.expert, operands_.m_indptr[task.expert], task.row_begin, task.row_end - task.row_begin};
         panel_begin_ = task.panel_begin;
         panel_end_ = std::min(panel_begin_ + call.grid.panels_of_task, shape_.panels);
+        in_tiles_ = shape_.in_tiles(rows_.count);
+        buffer_rows_ = in_tiles_ ? Shape::whole_tiles(rows_.count) : rows_.count;
         tile_panels_ = shape_.kernels->tile_columns / panel_columns;
-        c_tile_ = rows_.count * shape_.kernels->tile_columns;
+        c_tile_ = buffer_rows_ * shape_.kernels->tile_columns;
     }
 
     void run() {
@@ -120,13 +122,16 @@ private:
 
     // C's elements have 4 bytes in either type, and 0 is the same bits in both.
     void clear(std::int64_t panels) const {
-        std::memset(buffers_.c, 0, static_cast<std::size_t>(panels * panel_columns * rows_.count * 4));
+        std::memset(buffers_.c, 0, static_cast<std::size_t>(panels * panel_columns * buffer_rows_ * 4));
     }
 
     /// The buffers have places for a K block's rows: 0 alone, or one for each K block of few rows.
     [[nodiscard]] float* a_of(std::int64_t place) const { return buffers_.a + place * rows_.count * k_block; }
     [[nodiscard]] std::uint8_t* int8_a_of(std::int64_t place) const {
-        return reinterpret_cast<std::uint8_t*>(buffers_.a) + place * rows_.count * int8_k_block;
+        return reinterpret_cast<std::uint8_t*>(buffers_.a) + place * buffer_rows_ * int8_k_block;
+    }
+    [[nodiscard]] std::uint16_t* a_tiles_of(std::int64_t place) const {
+        return buffers_.a_tiles + place * buffer_rows_ * k_block;
     }
     [[nodiscard]] RowFactor* factors_of(std::int64_t place) const { return buffers_.factors + place * rows_.count; }
     [[nodiscard]] std::uint8_t* wide_rows_of(std::int64_t place) const {
@@ -138,7 +143,9 @@ private:
 
     void read_a(std::int64_t block, std::int64_t place) const {
         if (shape_.int8_dot) {
-            read_int8_block(shape_, operands_, rows_, block, int8_a_of(place));
+            read_int8_block(shape_, operands_, rows_, block, in_tiles_ ? 0 : 0x80, int8_a_of(place));
+        } else if (in_tiles_) {
+            read_bf16_block(shape_, operands_, rows_, block, a_tiles_of(place), wide_rows_of(place));
         } else {
             read_a_block(shape_, operands_, rows_, block, a_of(place), wide_rows_of(place));
         }
@@ -175,13 +182,18 @@ private:
     /// \param c_panel where the panels lie in C
     void add_group(std::int64_t block, std::int64_t place, PanelRange range, std::int64_t c_panel) const {
         const PanelGroup weights = weights_of(block, range);
+        if (in_tiles_) {
+            add_tiles(block, place, weights, c_panel);
+            return;
+        }
         if (shape_.int8_dot) {
             shape_.family->int8_sums({int8_a_of(place), rows_.count, shape_.lines(block), weights,
                                       reinterpret_cast<std::int32_t*>(c_of(c_panel)), c_tile_});
             return;
         }
         const std::uint8_t* wide_rows = wide_rows_of(place);
-        const bool wide_columns = find_wide_columns(shape_, weights, block, buffers_.wide_columns);
+        const bool wide_columns =
+            find_wide_columns(shape_, weights, block, OrdinaryScales::of_f32(shape_.w), buffers_.wide_columns);
         const bool wide =
             wide_columns || std::any_of(wide_rows, wide_rows + rows_.count, [](auto row) { return row != 0; });
         const auto format = static_cast<std::size_t>(shape_.format);
@@ -225,6 +237,101 @@ private:
         }
     }
 
+    /// A K block's lines of a pair of panels as tiles take them: as they are, or decoded or completed with zeros.
+    struct TileLines {
+        const std::uint8_t* lines;
+        std::int64_t stride;  ///< bytes to the second panel's
+    };
+    [[nodiscard]] TileLines tile_lines(std::int64_t block, const PanelGroup& pair, std::int64_t depth_tiles) const {
+        const bool decoded = shape_.w == Element::bf16 || shape_.w == Element::i8;
+        const std::int64_t lines = decoded ? shape_.lines(block) : (shape_.depth(block) + 1) / 2;
+        if (decoded && lines == depth_tiles * matrix_tile) {
+            return {pair.elements, pair.stride};
+        }
+        auto* buffer = reinterpret_cast<std::uint8_t*>(buffers_.w);
+        const std::int64_t bytes = depth_tiles * matrix_tile * line_bytes;
+        for (std::int64_t panel = 0; panel < 2; ++panel) {
+            std::uint8_t* out = buffer + panel * bytes;
+            const std::uint8_t* elements = pair.elements + panel * pair.stride;
+            std::int64_t written = lines * line_bytes;
+            if (decoded) {
+                std::memcpy(out, elements, static_cast<std::size_t>(written));
+            } else {
+                shape_.matrix->decoders->panel[static_cast<std::size_t>(shape_.format)](
+                    elements, pair.scales + panel * pair.stride, shape_.depth(block), out);
+                written = shape_.lines(block) * line_depths[static_cast<std::size_t>(shape_.w)] / 2 * line_bytes;
+            }
+            std::memset(out + written, 0, static_cast<std::size_t>(bytes - written));
+        }
+        return {buffer, bytes};
+    }
+
+    void add_tiles(std::int64_t block, std::int64_t place, const PanelGroup& group, std::int64_t c_panel) const {
+        const MatrixKernels& matrix = *shape_.matrix;
+        const std::int64_t row_tiles = buffer_rows_ / matrix_tile;
+        const std::uint8_t* wide_rows = wide_rows_of(place);
+        bool wide_columns = false;
+        bool wide = false;
+        if (!shape_.int8_dot) {
+            wide_columns = find_wide_columns(shape_, group, block, OrdinaryScales::of_tiles(), buffers_.wide_columns);
+            wide = wide_columns ||
+                   std::any_of(wide_rows, wide_rows + rows_.count, [](std::uint8_t row) { return row != 0; });
+            if (wide && !wide_columns) {
+                std::fill_n(buffers_.wide_columns, group.panels * panel_columns, std::uint8_t{0});
+            }
+        }
+        constexpr std::int64_t line_rows = matrix_tile;
+        const std::int64_t line_depth = shape_.int8_dot ? 4 : 2;
+        const std::int64_t tile_depth = line_rows * line_depth;
+        const std::int64_t depth_tiles = (shape_.depth(block) + tile_depth - 1) / tile_depth;
+        for (std::int64_t first = 0; first < group.panels; first += 2) {
+            const PanelGroup pair{group.scales + first * group.stride, group.elements + first * group.stride,
+                                  group.stride, 2};
+            const TileLines lines = tile_lines(block, pair, depth_tiles);
+            MatrixCall call{};
+            call.row_tiles = row_tiles;
+            call.b = lines.lines;
+            call.b_stride = lines.stride;
+            call.depth_tiles = depth_tiles;
+            call.c = c_of(c_panel + first);
+            call.rows = rows_.count;
+            call.factors = factors_of(place);
+            if (shape_.int8_dot) {
+                call.a = int8_a_of(place);
+                call.a_stride = int8_k_block;
+                matrix.int8_sums(call);
+                continue;
+            }
+            call.a = reinterpret_cast<const std::uint8_t*>(a_tiles_of(place));
+            call.a_stride = k_block * 2;
+            const std::uint8_t* columns = buffers_.wide_columns + first * panel_columns;
+            if (wide) {
+                add_wide_sums(block, pair, wide_rows, columns, static_cast<const float*>(call.c));
+            }
+            shape_.combine == Combine::add_scaled ? matrix.bf16_scaled_sums(call) : matrix.bf16_sums(call);
+            if (wide) {
+                put_wide_sums(wide_rows, columns, static_cast<float*>(call.c));
+            }
+        }
+    }
+
+    /// The wide elements of C after this K block, into `sums`; C as it is before.
+    void add_wide_sums(std::int64_t block, const PanelGroup& pair, const std::uint8_t* wide_rows,
+                       const std::uint8_t* wide_columns, const float* c) const {
+        replace_wide_sums(shape_, operands_, rows_, pair, block, wide_rows, wide_columns, buffers_.sums);
+        for (std::int64_t i = 0; i < rows_.count * shape_.kernels->tile_columns; ++i) {
+            buffers_.sums[i] += c[i];
+        }
+    }
+    void put_wide_sums(const std::uint8_t* wide_rows, const std::uint8_t* wide_columns, float* c) const {
+        const std::int64_t columns = shape_.kernels->tile_columns;
+        for (std::int64_t i = 0; i < rows_.count * columns; ++i) {
+            if (wide_rows[i / columns] != 0 || wide_columns[i % columns] != 0) {
+                c[i] = buffers_.sums[i];
+            }
+        }
+    }
+
     /// Writes y's columns of some panels, which are all that lies in C.
     void finish(std::int64_t panel, std::int64_t panels) const {
         const std::int64_t column = panel * panel_columns;
@@ -257,6 +364,8 @@ private:
     RowRange rows_{};
     std::int64_t panel_begin_ = 0;
     std::int64_t panel_end_ = 0;
+    bool in_tiles_ = false;
+    std::int64_t buffer_rows_ = 0;  // rows, or those of whole tiles
     std::int64_t tile_panels_ = 0;
     std::int64_t c_tile_ = 0;  // elements of C from tile to tile
 };
@@ -264,9 +373,16 @@ private:
 void run_some(void* context, int slot) {
     auto& call = *static_cast<Call*>(context);
     const ThreadBuffers buffers = call.layout.thread(call.workspace, slot);
+    const MatrixKernels* matrix = call.shape.matrix;
+    if (matrix != nullptr) {
+        matrix->begin();
+    }
     const std::int64_t tasks = call.grid.tasks();
     for (std::int64_t index = call.next.fetch_add(1); index < tasks; index = call.next.fetch_add(1)) {
         TaskRun(call, buffers, index).run();
+    }
+    if (matrix != nullptr) {
+        matrix->end();
     }
 }
 

@@ -30,8 +30,6 @@ std::int64_t block_offset(Element element, std::int64_t block) noexcept {
     return block * k_block * element_bits[static_cast<std::size_t>(element)] / 8;
 }
 
-bool is_wide(std::uint8_t code, std::uint8_t first_wide) noexcept { return code >= first_wide && code != 255; }
-
 constexpr std::size_t groups_at_most = std::tuple_size_v<ScaleCodes>;
 
 /// Scales of four groups that begin at a multiple of four lie side by side in every layout of one-byte scales.
@@ -52,17 +50,17 @@ ScaleCodes read_codes(const Shape& shape, std::int64_t block, At at) noexcept {
 /// Turns the group scales of a row or a column into numbers.
 class LineScales {
 public:
-    LineScales(const Shape& shape, Element element, std::int64_t block) noexcept
+    LineScales(const Shape& shape, OrdinaryScales ordinary, std::int64_t block) noexcept
         : values_(scale_values(shape.scale)),
           groups_(static_cast<std::size_t>(shape.groups(block))),
-          first_wide_(shape.scale == GroupScale::ue8m0 ? first_wide_scale(element) : 255) {}
+          ordinary_(shape.scale == GroupScale::ue8m0 ? ordinary : OrdinaryScales{0, 255}) {}
 
     /// \return whether any of them is wide
     bool decode(const ScaleCodes& codes, std::array<float, groups_at_most>& scale) const noexcept {
         bool any_wide = false;
         for (std::size_t g = 0; g < groups_; ++g) {
             scale[g] = values_[codes[g]];
-            any_wide = any_wide || is_wide(codes[g], first_wide_);
+            any_wide = any_wide || !ordinary_.has(codes[g]);
         }
         return any_wide;
     }
@@ -70,7 +68,7 @@ public:
 private:
     const std::array<float, 256>& values_;
     std::size_t groups_;
-    std::uint8_t first_wide_;
+    OrdinaryScales ordinary_;
 };
 
 }  // namespace
@@ -107,7 +105,7 @@ void read_a_block(const Shape& shape, const CallOperands& operands, const RowRan
                   float* out, std::uint8_t* wide) {
     const DecodeRow decode = shape.kernels->decode_row[static_cast<std::size_t>(shape.a)];
     const bool grouped = shape.a_grouped();
-    const LineScales scales(shape, shape.a, block);
+    const LineScales scales(shape, OrdinaryScales::of_f32(shape.a), block);
     const std::int64_t depth = shape.depth(block);
     const std::int64_t padded = shape.lines(block) * line_depths[static_cast<std::size_t>(shape.w)];
     for (std::int64_t i = 0; i < rows.count; ++i) {
@@ -120,32 +118,47 @@ void read_a_block(const Shape& shape, const CallOperands& operands, const RowRan
     }
 }
 
+void read_bf16_block(const Shape& shape, const CallOperands& operands, const RowRange& rows, std::int64_t block,
+                     std::uint16_t* out, std::uint8_t* wide) {
+    const DecodeRowBf16 decode = shape.matrix->decoders->row[static_cast<std::size_t>(shape.a)];
+    const bool grouped = shape.a_grouped();
+    const LineScales scales(shape, OrdinaryScales::of_tiles(), block);
+    const PairOrder order = shape.w == Element::e2m1 ? PairOrder::of_e2m1 : PairOrder::consecutive;
+    for (std::int64_t i = 0; i < rows.count; ++i) {
+        const std::int64_t row = rows.begin + i;
+        std::array<float, groups_at_most> scale{};
+        wide[i] = grouped && scales.decode(a_scale_codes(shape, operands, rows, row, block), scale) ? 1 : 0;
+        decode(operands.a + row * shape.a_row_bytes + block_offset(shape.a, block), shape.depth(block),
+               grouped ? scale.data() : nullptr, shape.group_shift, order, out + i * k_block);
+    }
+    std::fill(out + rows.count * k_block, out + Shape::whole_tiles(rows.count) * k_block, std::uint16_t{0});
+}
+
 void read_int8_block(const Shape& shape, const CallOperands& operands, const RowRange& rows, std::int64_t block,
-                     std::uint8_t* out) {
+                     std::uint8_t flip, std::uint8_t* out) {
     const std::int64_t depth = shape.depth(block);
     for (std::int64_t i = 0; i < rows.count; ++i) {
         const std::uint8_t* from = operands.a + (rows.begin + i) * shape.a_row_bytes + block * int8_k_block;
         for (std::int64_t k = 0; k < depth; ++k) {
-            out[i * int8_k_block + k] = from[k] ^ 0x80U;
+            out[i * int8_k_block + k] = from[k] ^ flip;
         }
         // What meets the padding of W's last line: any number will do.
         std::fill(out + i * int8_k_block + depth, out + (i + 1) * int8_k_block, std::uint8_t{0});
     }
 }
 
-bool find_wide_columns(const Shape& shape, const PanelGroup& weights, std::int64_t block, std::uint8_t* wide) {
+bool find_wide_columns(const Shape& shape, const PanelGroup& weights, std::int64_t block, OrdinaryScales ordinary,
+                       std::uint8_t* wide) {
     if (shape.scale != GroupScale::ue8m0) {
         return false;
     }
     const std::int64_t count = shape.groups(block) * panel_columns;
-    const std::uint8_t first_wide = first_wide_scale(shape.w);
-    // Almost always none: one pass over the bytes, in vectors, says so. Codes below first_wide wrap around.
-    const auto wide_codes = static_cast<std::uint8_t>(255 - first_wide);
+    // Almost always none: one pass over the bytes, in vectors, says so.
     std::uint8_t any = 0;
     for (std::int64_t panel = 0; panel < weights.panels; ++panel) {
         const std::uint8_t* scales = weights.scales + panel * weights.stride;
         for (std::int64_t i = 0; i < count; ++i) {
-            any = static_cast<std::uint8_t>(any | (static_cast<std::uint8_t>(scales[i] - first_wide) < wide_codes));
+            any = static_cast<std::uint8_t>(any | static_cast<std::uint8_t>(!ordinary.has(scales[i])));
         }
     }
     if (any == 0) {
@@ -155,7 +168,7 @@ bool find_wide_columns(const Shape& shape, const PanelGroup& weights, std::int64
     for (std::int64_t panel = 0; panel < weights.panels; ++panel) {
         const std::uint8_t* scales = weights.scales + panel * weights.stride;
         for (std::int64_t i = 0; i < count; ++i) {
-            if (is_wide(scales[i], first_wide)) {
+            if (!ordinary.has(scales[i])) {
                 wide[panel * panel_columns + i % panel_columns] = 1;
             }
         }

@@ -43,6 +43,23 @@ struct CallOperands {
     }
 }
 
+/// ue8m0 codes that do not take the exact route: first … last, and 255.
+struct OrdinaryScales {
+    std::uint8_t first;
+    std::uint8_t last;
+
+    [[nodiscard]] bool has(std::uint8_t code) const noexcept {
+        return static_cast<std::uint8_t>(code - first) <= static_cast<std::uint8_t>(last - first) || code == 255;
+    }
+    /// Of f32: all that stay in it.
+    [[nodiscard]] static OrdinaryScales of_f32(Element element) noexcept {
+        return {0, static_cast<std::uint8_t>(first_wide_scale(element) - 1)};
+    }
+    /// Of tiles of bf16, whose instructions take subnormal numbers and results for zero: those with which all elements
+    /// and their products stay far from these.
+    [[nodiscard]] static OrdinaryScales of_tiles() noexcept { return {127 - 50, 127 + 50}; }
+};
+
 /// The rows of A that a task works on.
 struct RowRange {
     std::int64_t expert;
@@ -64,14 +81,21 @@ using ScaleCodes = std::array<std::uint8_t, k_block / 16>;
 void read_a_block(const Shape& shape, const CallOperands& operands, const RowRange& rows, std::int64_t block,
                   float* out, std::uint8_t* wide);
 
-/// Copies a K block of some rows of int8, each number plus 128.
+/// The same to bf16 for products of tiles; zero, too, in the rows that fill the last tile.
+/// \param[out] out (whole_tiles(rows.count), k_block)
+void read_bf16_block(const Shape& shape, const CallOperands& operands, const RowRange& rows, std::int64_t block,
+                     std::uint16_t* out, std::uint8_t* wide);
+
+/// Copies a K block of some rows of int8.
+/// \param flip     what each byte is combined with by exclusive or: 0, or 0x80 to add 128 to each number
 /// \param[out] out (rows.count, int8_k_block)
 void read_int8_block(const Shape& shape, const CallOperands& operands, const RowRange& rows, std::int64_t block,
-                     std::uint8_t* out);
+                     std::uint8_t flip, std::uint8_t* out);
 
 /// Marks the columns of packed panels that need the exact route in a K block.
 /// \param[out] wide (panels, panel_columns): 1 or 0; written only where the result is true
 /// \return whether any is 1
-bool find_wide_columns(const Shape& shape, const PanelGroup& weights, std::int64_t block, std::uint8_t* wide);
+bool find_wide_columns(const Shape& shape, const PanelGroup& weights, std::int64_t block, OrdinaryScales ordinary,
+                       std::uint8_t* wide);
 
 }  // namespace moegemm::cpu

@@ -14,6 +14,11 @@ namespace moegemm::cpu {
 /// cache.
 inline constexpr std::int64_t few_rows_f32 = 12;
 inline constexpr std::int64_t few_rows_int8 = 48;
+inline constexpr std::int64_t few_rows_matrix = 48;
+
+/// Rows up to which vectors are used where there are tiles, too: a tile costs the same for one row as for sixteen.
+/// Bits of y may differ between the two ways, but for int8.
+inline constexpr std::int64_t most_vector_rows = 4;
 
 /// A spec, the kernels that run it, and the sizes that both give.
 struct Shape {
@@ -21,6 +26,7 @@ struct Shape {
     const KernelFamily* family = nullptr;
     const FloatKernels* kernels = nullptr;  ///< the family's, for f32
     bool int8_dot = false;                  ///< whether products are of int8, not of f32
+    const MatrixKernels* matrix = nullptr;  ///< the family's, or null
     Element a{};
     Element w{};
     GroupScale scale{};  ///< of W; of A too where the variant scales A
@@ -58,8 +64,18 @@ struct Shape {
         const std::int64_t rest = spec.n - panel * panel_columns;
         return rest < 0 ? 0 : rest < panel_columns ? rest : panel_columns;
     }
+    /// Whether so many rows of an expert are multiplied in tiles.
+    [[nodiscard]] bool in_tiles(std::int64_t rows) const noexcept {
+        return matrix != nullptr && rows > most_vector_rows;
+    }
     /// The most rows that are few.
-    [[nodiscard]] std::int64_t few_rows() const noexcept { return int8_dot ? few_rows_int8 : few_rows_f32; }
+    [[nodiscard]] std::int64_t few_rows() const noexcept {
+        return matrix != nullptr ? few_rows_matrix : int8_dot ? few_rows_int8 : few_rows_f32;
+    }
+    /// The same up to whole tiles.
+    [[nodiscard]] static std::int64_t whole_tiles(std::int64_t rows) noexcept {
+        return (rows + matrix_tile - 1) / matrix_tile * matrix_tile;
+    }
     /// Whether A has one scale a group, as W has.
     [[nodiscard]] bool a_grouped() const noexcept { return scale != GroupScale::none && spec.row().a_scaled; }
 };

@@ -18,8 +18,12 @@ constexpr std::int64_t round_to_line(std::int64_t bytes) { return (bytes + cache
 WorkspaceLayout WorkspaceLayout::from(const Shape& shape, int threads) {
     constexpr std::string_view what = "workspace";
     constexpr std::int64_t number = sizeof(float);
-    const std::int64_t rows = std::min(most_rows_of_task, shape.spec.max_rows);
-    const std::int64_t few = std::min(shape.few_rows(), shape.spec.max_rows);
+    // Tiles are whole, in A and in C.
+    const std::int64_t rows =
+        shape.matrix != nullptr ? most_rows_of_task : std::min(most_rows_of_task, shape.spec.max_rows);
+    static_assert(most_rows_of_task % matrix_tile == 0);
+    const std::int64_t few = shape.matrix != nullptr ? Shape::whole_tiles(shape.few_rows())
+                                                     : std::min(shape.few_rows(), shape.spec.max_rows);
     const std::int64_t lines = std::max(rows, checked_mul(few, shape.k_blocks, what));  // of A, a K block each
     const std::int64_t panels = std::min(most_columns_of_task / panel_columns, shape.panels);
 
@@ -35,6 +39,7 @@ WorkspaceLayout WorkspaceLayout::from(const Shape& shape, int threads) {
     };
     static_assert(int8_k_block <= k_block * number, "a row of either kind has room");
     place(checked_mul(lines, k_block * number, what));
+    layout.a_tiles_at_ = place(shape.matrix != nullptr ? checked_mul(lines, k_block * 2, what) : 0);
     layout.w_at_ = place(k_block * shape.kernels->tile_columns * number);
     layout.stage_at_ = place(group_panels * PackedLayout::from(shape).block_bytes);
     layout.c_at_ = place(panels * panel_columns * rows * number);
@@ -50,6 +55,7 @@ WorkspaceLayout WorkspaceLayout::from(const Shape& shape, int threads) {
 ThreadBuffers WorkspaceLayout::thread(unsigned char* workspace, int slot) const noexcept {
     unsigned char* base = workspace + threads_at_ + slot * thread_bytes_;
     return {reinterpret_cast<float*>(base),
+            reinterpret_cast<std::uint16_t*>(base + a_tiles_at_),
             reinterpret_cast<float*>(base + w_at_),
             base + stage_at_,
             base + c_at_,

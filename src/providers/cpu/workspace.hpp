@@ -12,6 +12,7 @@ namespace moegemm::cpu {
 /// One thread's buffers.
 struct ThreadBuffers {
     float* a;                    ///< (rows, k_block): a K block of A, decoded, or all of K of few rows; bytes of int8
+    std::uint16_t* a_tiles;      ///< (whole tiles of rows, k_block): the same as bf16; none without tiles
     float* w;                    ///< (k_block, tile_columns): a K block of a tile, decoded
     std::uint8_t* stage;         ///< (group_panels): K blocks of weights that came unpacked, packed
     unsigned char* c;            ///< (tiles of a task, rows, tile_columns), f32 or int32
@@ -39,7 +40,8 @@ private:
     std::int64_t threads_at_ = 0;  // of the first thread's buffers
     std::int64_t thread_bytes_ = 0;
     std::int64_t total_ = 0;
-    std::int64_t w_at_ = 0;  // in a thread's buffers; A comes first
+    std::int64_t a_tiles_at_ = 0;  // in a thread's buffers; A comes first
+    std::int64_t w_at_ = 0;
     std::int64_t stage_at_ = 0;
     std::int64_t c_at_ = 0;
     std::int64_t sums_at_ = 0;

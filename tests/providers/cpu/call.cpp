@@ -14,7 +14,9 @@
 #include <moegemm/formats/formats.hpp>
 #include <moegemm/reference.hpp>
 
+#include "providers/cpu/emulated_tiles.hpp"
 #include "providers/cpu/kernels/dispatch.hpp"
+#include "providers/cpu/plan.hpp"
 #include "providers/cpu/provider.hpp"
 
 namespace moegemm::test {
@@ -214,11 +216,19 @@ Call::Expected Call::expected() const {
     return result;
 }
 
-std::vector<std::uint8_t> run_cpu(const GemmSpec& spec, const Operands& given, const RunOptions& options) {
+std::unique_ptr<Plan> make_plan(const GemmSpec& spec, const RunOptions& options) {
+    const cpu::KernelFamily* emulated = emulated_tiles();
+    if (emulated != nullptr && options.kernel == emulated->name) {
+        return std::make_unique<cpu::CpuPlan>(spec, DLDevice{kDLCPU, 0}, *emulated, options.threads);
+    }
     PlanOptions plan_options;
     plan_options.kernel = options.kernel;
     plan_options.threads = options.threads;
-    const auto plan = make_cpu_provider()->plan(spec, plan_options);
+    return make_cpu_provider()->plan(spec, plan_options);
+}
+
+std::vector<std::uint8_t> run_cpu(const GemmSpec& spec, const Operands& given, const RunOptions& options) {
+    const auto plan = make_plan(spec, options);
     Operands operands = given;
     const ExactBuffer packed(plan->packed_bytes(), poison);
     const ExactBuffer workspace(plan->workspace_bytes(), poison);
@@ -254,6 +264,14 @@ std::vector<std::string> kernel_names() {
     std::vector<std::string> names;
     for (const cpu::KernelFamily* family : cpu::available_families()) {
         names.emplace_back(family->name);
+    }
+    return names;
+}
+
+std::vector<std::string> testable_kernels() {
+    std::vector<std::string> names = kernel_names();
+    if (const cpu::KernelFamily* emulated = emulated_tiles()) {
+        names.emplace_back(emulated->name);
     }
     return names;
 }

@@ -162,11 +162,57 @@ struct FloatKernels {
     void (*finish_row)(const FinishCall&);
 };
 
+/// Decodes `count` (1 … k_block) consecutive elements of a row to bf16, scales multiplied in, which is exact as long as
+/// the results are normal numbers.
+/// \param order in which k of a line of W's meet: see PairOrder
+/// \param[out] out k_block numbers; zeros follow the first `count` to the end of a step of 64
+enum class PairOrder : std::uint8_t {
+    consecutive,  ///< k, k+1
+    of_e2m1,      ///< within eight: 0, 2, 1, 3, 4, 6, 5, 7, as the nibbles of e2m1 come out
+};
+using DecodeRowBf16 = void (*)(const std::uint8_t* elements, std::int64_t count, const float* scales, int group_shift,
+                               PairOrder order, std::uint16_t* out);
+/// Decodes one packed panel of a K block to lines of bf16, e2m1 in pairs of `PairOrder::of_e2m1`.
+using DecodePanelBf16 = void (*)(const std::uint8_t* elements, const std::uint8_t* scales, std::int64_t depth,
+                                 std::uint8_t* lines);
+
+struct Bf16Decoders {
+    DecodeRowBf16 row[element_count];            ///< by Element; none for int8
+    DecodePanelBf16 panel[weight_format_count];  ///< by WeightFormat; likewise
+};
+
+/// Rows of a tile, and lines: a tile of W is 16 lines of a panel.
+inline constexpr std::int64_t matrix_tile = 16;
+
+/// Some rows of A times a K block of two panels, in tiles of 16 rows of 64 bytes.
+struct MatrixCall {
+    const std::uint8_t* a;     ///< (16 · row_tiles) rows of bf16 or int8, 64 · depth_tiles bytes each
+    std::int64_t a_stride;     ///< bytes from row to row
+    std::int64_t row_tiles;    ///< ≥ 1
+    const std::uint8_t* b;     ///< the first panel's 16 · depth_tiles lines; what is past K's end is 0 here or in A
+    std::int64_t b_stride;     ///< bytes to the second panel's
+    std::int64_t depth_tiles;  ///< ≥ 1
+    void* c;                   ///< (16 · row_tiles, 32), f32 or int32
+    std::int64_t rows;         ///< that exist, for factors
+    const RowFactor* factors;  ///< (rows)
+};
+
+/// One instruction set's kernels that multiply tiles.
+struct MatrixKernels {
+    void (*begin)();                              ///< before a thread's first product of a call
+    void (*end)();                                ///< after its last
+    void (*int8_sums)(const MatrixCall&);         ///< C += P
+    void (*bf16_sums)(const MatrixCall&);         ///< C += P, added to C product by product
+    void (*bf16_scaled_sums)(const MatrixCall&);  ///< C += P · mantissa · power
+    const Bf16Decoders* decoders;
+};
+
 /// What a machine's fastest instructions for each kind of product are.
 struct KernelFamily {
     const char* name;
     const FloatKernels* f32;
     void (*int8_sums)(const Int8Call&);  ///< null: int8 is multiplied in f32
+    const MatrixKernels* matrix;         ///< null: there are no tiles; else f32's tile_columns are 32
 };
 
 }  // namespace moegemm::cpu

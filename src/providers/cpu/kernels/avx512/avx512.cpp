@@ -3,6 +3,7 @@
 
 #include <immintrin.h>
 
+#include "providers/cpu/kernels/avx512/bf16_bytes.hpp"
 #include "providers/cpu/kernels/outer_product.hpp"
 
 // gcc 12's intrinsics pass a deliberately undefined vector where nothing is masked, and are warned about (PR 105593).
@@ -98,17 +99,13 @@ struct Avx512 {
         }
     }
 
-    static __m512i bytes(int value) { return _mm512_set1_epi8(static_cast<char>(value)); }
-    /// Sixteen bytes, in each quarter.
-    static __m512i look_up_table(std::uint64_t low, std::uint64_t high) {
-        return _mm512_broadcast_i32x4(_mm_set_epi64x(static_cast<long long>(high), static_cast<long long>(low)));
-    }
-    /// 32-bit lanes of two bf16 each, from their high and low bytes as a line of 8-bit elements has them.
-    static void halves(__m512i high, __m512i low, F* out) {
-        const __m512i pairs[2] = {_mm512_unpacklo_epi8(low, high), _mm512_unpackhi_epi8(low, high)};
+    /// 32-bit lanes of two bf16 each, from their bytes as a line of 8-bit elements has them.
+    static void floats(const HalfBytes& halves, F* out) {
+        const __m512i pairs[2] = {_mm512_unpacklo_epi8(halves.low, halves.high),
+                                  _mm512_unpackhi_epi8(halves.low, halves.high)};
         for (int i = 0; i < 2; ++i) {
-            out[2 * i] = _mm512_castsi512_ps(_mm512_slli_epi32(pairs[i], 16));
-            out[2 * i + 1] = _mm512_castsi512_ps(_mm512_and_si512(pairs[i], _mm512_set1_epi32(-0x10000)));
+            out[2 * i] = even_of(pairs[i]);
+            out[2 * i + 1] = odd_of(pairs[i]);
         }
     }
 
@@ -116,43 +113,21 @@ struct Avx512 {
     static void decode_line(const std::uint8_t* at, F* out) {
         const __m512i codes = _mm512_loadu_si512(at);
         if constexpr (E == Element::bf16) {
-            out[0] = _mm512_castsi512_ps(_mm512_slli_epi32(codes, 16));
-            out[1] = _mm512_castsi512_ps(_mm512_and_si512(codes, _mm512_set1_epi32(-0x10000)));
+            out[0] = even_of(codes);
+            out[1] = odd_of(codes);
         } else if constexpr (E == Element::i8) {
             out[0] = _mm512_cvtepi32_ps(_mm512_srai_epi32(_mm512_slli_epi32(codes, 24), 24));
             out[1] = _mm512_cvtepi32_ps(_mm512_srai_epi32(_mm512_slli_epi32(codes, 16), 24));
             out[2] = _mm512_cvtepi32_ps(_mm512_srai_epi32(_mm512_slli_epi32(codes, 8), 24));
             out[3] = _mm512_cvtepi32_ps(_mm512_srai_epi32(codes, 24));
         } else if constexpr (E == Element::e4m3 || E == Element::e5m2) {
-            // A normal number's bf16: the high byte is the sign and the upper bits of the exponent plus 120 (e5m2:
-            // 112), the low byte the last bit of the exponent and the mantissa. Subnormal numbers, infinity and NaN are
-            // looked up by the code, moved so that theirs are the first.
-            constexpr bool e4m3 = E == Element::e4m3;
-            const __m512i upper = _mm512_and_si512(_mm512_srli_epi16(codes, e4m3 ? 4 : 3), bytes(e4m3 ? 0x07 : 0x0F));
-            __m512i high = _mm512_add_epi8(upper, bytes(e4m3 ? 0x3C : 0x38));
-            __m512i low = _mm512_and_si512(_mm512_slli_epi16(codes, e4m3 ? 4 : 5), bytes(e4m3 ? 0xF0 : 0xE0));
-            const __m512i moved = _mm512_and_si512(_mm512_add_epi8(codes, bytes(e4m3 ? 1 : 4)), bytes(0x7F));
-            const __mmask64 special = _mm512_cmplt_epu8_mask(moved, bytes(e4m3 ? 9 : 8));
-            // e4m3: NaN, 0, then m · 2^-9; e5m2: infinity, NaN three times, 0, then m · 2^-16.
-            const __m512i high_table = e4m3 ? look_up_table(0x3C3C3C3B3B3B007F, 0x000000000000003C)
-                                            : look_up_table(0x383837007F7F7F7F, 0x0000000000000000);
-            const __m512i low_table = e4m3 ? look_up_table(0x402000C0800000C0, 0x0000000000000060)
-                                           : look_up_table(0x40008000C0C0C080, 0x0000000000000000);
-            high = _mm512_mask_shuffle_epi8(high, special, high_table, moved);
-            low = _mm512_mask_shuffle_epi8(low, special, low_table, moved);
-            high = _mm512_or_si512(high, _mm512_and_si512(codes, bytes(0x80)));
-            halves(high, low, out);
+            floats(half_bytes<E>(codes), out);
         } else {
             static_assert(E == Element::e2m1);
-            // 0, 0.5, 1, 1.5, 2, 3, 4, 6 and their negatives.
-            const __m512i high_table = look_up_table(0x404040403F3F3F00, 0xC0C0C0C0BFBFBF80);
-            const __m512i low_table = look_up_table(0xC0804000C0800000, 0xC0804000C0800000);
-            const __m512i even = _mm512_and_si512(codes, bytes(0x0F));
-            const __m512i odd = _mm512_and_si512(_mm512_srli_epi16(codes, 4), bytes(0x0F));
             F of_even[4];
             F of_odd[4];
-            halves(_mm512_shuffle_epi8(high_table, even), _mm512_shuffle_epi8(low_table, even), of_even);
-            halves(_mm512_shuffle_epi8(high_table, odd), _mm512_shuffle_epi8(low_table, odd), of_odd);
+            floats(half_bytes<E>(_mm512_and_si512(codes, bytes(0x0F))), of_even);
+            floats(half_bytes<E>(_mm512_and_si512(_mm512_srli_epi16(codes, 4), bytes(0x0F))), of_odd);
             for (int i = 0; i < 4; ++i) {
                 out[2 * i] = of_even[i];
                 out[2 * i + 1] = of_odd[i];
@@ -162,20 +137,7 @@ struct Avx512 {
 
     template <GroupScale G>
     static F scales(const std::uint8_t* at) {
-        if constexpr (G == GroupScale::ue8m0) {
-            const __m512i codes = _mm512_cvtepu8_epi32(load_16(at));
-            __m512i bits = _mm512_slli_epi32(codes, 23);
-            // 2^-127 is subnormal, and the last code is NaN, not infinity.
-            bits = _mm512_mask_mov_epi32(bits, _mm512_testn_epi32_mask(codes, codes), _mm512_set1_epi32(0x00400000));
-            bits = _mm512_mask_mov_epi32(bits, _mm512_cmpeq_epi32_mask(codes, _mm512_set1_epi32(255)),
-                                         _mm512_set1_epi32(0x7FC00000));
-            return _mm512_castsi512_ps(bits);
-        } else {
-            const __m256i codes = _mm256_and_si256(_mm256_cvtepu8_epi16(load_16(at)), _mm256_set1_epi16(0x7F));
-            const __mmask16 nan = _mm256_cmpeq_epi16_mask(codes, _mm256_set1_epi16(0x7F));
-            const __m256i halves = _mm256_mask_blend_epi16(nan, _mm256_slli_epi16(codes, 7), _mm256_set1_epi16(0x7E00));
-            return _mm512_mul_ps(_mm512_cvtph_ps(halves), _mm512_set1_ps(256.0F));
-        }
+        return scales_of<G>(at);
     }
 };
 

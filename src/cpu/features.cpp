@@ -1,4 +1,4 @@
-#include "bench/cpu_features.hpp"
+#include "cpu/features.hpp"
 
 #include <cstdint>
 
@@ -8,7 +8,7 @@
 #include <unistd.h>
 #endif
 
-namespace moegemm::bench {
+namespace moegemm {
 namespace {
 
 #if defined(__x86_64__)
@@ -99,4 +99,4 @@ std::vector<std::string> names_of(const CpuFeatures& features) {
     return names;
 }
 
-}  // namespace moegemm::bench
+}  // namespace moegemm

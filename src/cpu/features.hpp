@@ -1,11 +1,11 @@
 /// \file
-/// The instruction sets that the benchmark's own kernels may use: offered by the processor and enabled by the system.
+/// The instruction sets that kernels may use: offered by the processor and enabled by the system.
 #pragma once
 
 #include <string>
 #include <vector>
 
-namespace moegemm::bench {
+namespace moegemm {
 
 struct CpuFeatures {
     bool avx2 = false;  ///< with FMA and F16C
@@ -24,4 +24,4 @@ struct CpuFeatures {
 /// Names of what is there: "avx2", "avx512_vnni", …
 [[nodiscard]] std::vector<std::string> names_of(const CpuFeatures& features);
 
-}  // namespace moegemm::bench
+}  // namespace moegemm

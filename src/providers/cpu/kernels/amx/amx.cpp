@@ -1,0 +1,56 @@
+// AMX: eight tiles of 16 rows of 64 bytes. TDPBF16PS and TDPBSSD take 16 cycles for 16·16·64 bytes of products.
+#include "providers/cpu/kernels/amx/amx.hpp"
+
+#include "providers/cpu/kernels/amx/matrix_product.hpp"
+#include "providers/cpu/kernels/avx512/bf16_lines.hpp"
+
+namespace moegemm::cpu {
+namespace {
+
+/// What LDTILECFG reads (Intel SDM volume 2A): palette 1, eight tiles of 16 rows of 64 bytes.
+struct alignas(64) TileConfig {
+    std::uint8_t palette = 1;
+    std::uint8_t start_row = 0;
+    std::uint8_t reserved[14] = {};
+    std::uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+    std::uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+};
+static_assert(sizeof(TileConfig) == 64, "LDTILECFG reads 64 bytes");
+
+/// The instructions. Assembler, not intrinsics: those of gcc 12 make their operands' names of text, which a template's
+/// numbers are not, and let stores move past the loads of tiles.
+struct Amx {
+    static void begin() {
+        const TileConfig config;
+        __asm__ volatile("ldtilecfg %0" : : "m"(config) : "memory");
+    }
+    static void end() { __asm__ volatile("tilerelease" : : : "memory"); }
+
+    template <int Tile>
+    static void zero() {
+        __asm__ volatile("tilezero %%tmm%c0" : : "i"(Tile));
+    }
+    template <int Tile>
+    static void load(const void* at, std::int64_t stride) {
+        __asm__ volatile("tileloadd (%1,%2,1), %%tmm%c0" : : "i"(Tile), "r"(at), "r"(stride) : "memory");
+    }
+    template <int Tile>
+    static void store(void* at, std::int64_t stride) {
+        __asm__ volatile("tilestored %%tmm%c0, (%1,%2,1)" : : "i"(Tile), "r"(at), "r"(stride) : "memory");
+    }
+    template <int C, int A, int B>
+    static void dot_bf16() {
+        __asm__ volatile("tdpbf16ps %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(C), "i"(A), "i"(B));
+    }
+    template <int C, int A, int B>
+    static void dot_int8() {
+        __asm__ volatile("tdpbssd %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(C), "i"(A), "i"(B));
+    }
+};
+
+}  // namespace
+
+constinit const MatrixKernels amx_kernels{
+    Amx::begin, Amx::end, multiply<Amx, DotInt8>, multiply<Amx, DotBf16>, multiply_scaled<Amx>, &avx512_bf16_decoders};
+
+}  // namespace moegemm::cpu

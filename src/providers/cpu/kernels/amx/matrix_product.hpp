@@ -1,0 +1,114 @@
+/// \file
+/// Products of tiles, written over a type `T` that has the instructions on them: `zero<t>()`, `load<t>(address,
+/// stride)`, `store<t>(address, stride)`, `dot_bf16<c, a, b>()`, `dot_int8<c, a, b>()`.
+///
+///                    panel 0   panel 1
+///                    tile 6    tile 7     16 lines of 64 bytes: 16 columns by 32 k of bf16 or 64 of int8
+///   16 rows: tile 4  tile 0    tile 1
+///   16 rows: tile 5  tile 2    tile 3     16 rows of 16 sums
+#pragma once
+
+#include <cstdint>
+
+#include "providers/cpu/kernels/kernel_family.hpp"
+
+namespace moegemm::cpu {
+
+inline constexpr std::int64_t matrix_columns = 2 * panel_columns;
+inline constexpr std::int64_t matrix_c_stride = matrix_columns * 4;
+inline constexpr std::int64_t half_c_stride = matrix_c_stride / 2;
+
+/// How sums begin.
+enum class Start : std::uint8_t { from_zero, from_c };
+
+struct DotBf16 {
+    template <class T, int C, int A, int B>
+    static void run() {
+        T::template dot_bf16<C, A, B>();
+    }
+};
+struct DotInt8 {
+    template <class T, int C, int A, int B>
+    static void run() {
+        T::template dot_int8<C, A, B>();
+    }
+};
+
+/// One or two row tiles from `first` on.
+template <class T, class Dot, int RowTiles>
+inline void multiply_tiles(const MatrixCall& call, std::int64_t first, unsigned char* c, Start start) {
+    constexpr bool two = RowTiles == 2;
+    if (start == Start::from_c) {
+        T::template load<0>(c, matrix_c_stride);
+        T::template load<1>(c + half_c_stride, matrix_c_stride);
+        if constexpr (two) {
+            T::template load<2>(c + matrix_tile * matrix_c_stride, matrix_c_stride);
+            T::template load<3>(c + matrix_tile * matrix_c_stride + half_c_stride, matrix_c_stride);
+        }
+    } else {
+        T::template zero<0>();
+        T::template zero<1>();
+        if constexpr (two) {
+            T::template zero<2>();
+            T::template zero<3>();
+        }
+    }
+    const std::uint8_t* a = call.a + first * matrix_tile * call.a_stride;
+    const std::uint8_t* b = call.b;
+    for (std::int64_t depth = 0; depth < call.depth_tiles; ++depth) {
+        T::template load<4>(a, call.a_stride);
+        T::template load<6>(b, line_bytes);
+        Dot::template run<T, 0, 4, 6>();
+        T::template load<7>(b + call.b_stride, line_bytes);
+        Dot::template run<T, 1, 4, 7>();
+        if constexpr (two) {
+            T::template load<5>(a + matrix_tile * call.a_stride, call.a_stride);
+            Dot::template run<T, 2, 5, 6>();
+            Dot::template run<T, 3, 5, 7>();
+        }
+        a += line_bytes;
+        b += matrix_tile * line_bytes;
+    }
+    T::template store<0>(c, matrix_c_stride);
+    T::template store<1>(c + half_c_stride, matrix_c_stride);
+    if constexpr (two) {
+        T::template store<2>(c + matrix_tile * matrix_c_stride, matrix_c_stride);
+        T::template store<3>(c + matrix_tile * matrix_c_stride + half_c_stride, matrix_c_stride);
+    }
+}
+
+/// All row tiles, C += P.
+template <class T, class Dot>
+void multiply(const MatrixCall& call) {
+    auto* c = static_cast<unsigned char*>(call.c);
+    std::int64_t tile = 0;
+    for (; tile + 1 < call.row_tiles; tile += 2) {
+        multiply_tiles<T, Dot, 2>(call, tile, c + tile * matrix_tile * matrix_c_stride, Start::from_c);
+    }
+    if (tile < call.row_tiles) {
+        multiply_tiles<T, Dot, 1>(call, tile, c + tile * matrix_tile * matrix_c_stride, Start::from_c);
+    }
+}
+
+/// C += P · mantissa · power of the rows that exist.
+template <class T>
+void multiply_scaled(const MatrixCall& call) {
+    alignas(64) float sums[2 * matrix_tile * matrix_columns];
+    for (std::int64_t tile = 0; tile < call.row_tiles; tile += 2) {
+        auto* bytes = reinterpret_cast<unsigned char*>(sums);
+        tile + 1 < call.row_tiles ? multiply_tiles<T, DotBf16, 2>(call, tile, bytes, Start::from_zero)
+                                  : multiply_tiles<T, DotBf16, 1>(call, tile, bytes, Start::from_zero);
+        const std::int64_t first = tile * matrix_tile;
+        const std::int64_t rest = call.rows - first;
+        const std::int64_t rows = rest < 2 * matrix_tile ? rest : 2 * matrix_tile;
+        auto* c = static_cast<float*>(call.c) + first * matrix_columns;
+        for (std::int64_t row = 0; row < rows; ++row) {
+            const RowFactor factor = call.factors[first + row];
+            for (std::int64_t i = row * matrix_columns; i < (row + 1) * matrix_columns; ++i) {
+                c[i] = __builtin_fmaf(sums[i] * factor.mantissa, factor.power, c[i]);
+            }
+        }
+    }
+}
+
+}  // namespace moegemm::cpu

@@ -1,0 +1,137 @@
+#include "providers/cpu/kernels/avx512/bf16_lines.hpp"
+
+#include <cstring>
+
+#include "providers/cpu/kernels/avx512/bf16_bytes.hpp"
+
+// gcc 12's intrinsics pass a deliberately undefined vector where nothing is masked, and are warned about (PR 105593).
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
+
+namespace moegemm::cpu {
+namespace {
+
+/// Both bf16 of each lane times a number; exact, so that what is cut off is zero.
+__m512i scale_pairs(__m512i pairs, __m512 scale) {
+    const __m512i even = _mm512_castps_si512(_mm512_mul_ps(even_of(pairs), scale));
+    const __m512i odd = _mm512_castps_si512(_mm512_mul_ps(odd_of(pairs), scale));
+    return _mm512_or_si512(_mm512_srli_epi32(even, 16), _mm512_and_si512(odd, _mm512_set1_epi32(-0x10000)));
+}
+
+__m512i low_pairs(const HalfBytes& halves) { return _mm512_unpacklo_epi8(halves.low, halves.high); }
+__m512i high_pairs(const HalfBytes& halves) { return _mm512_unpackhi_epi8(halves.low, halves.high); }
+
+/// A line of a format to lines of bf16.
+template <Element E>
+void decode_line(const std::uint8_t* at, __m512i* out) {
+    const __m512i codes = _mm512_loadu_si512(at);
+    if constexpr (E == Element::bf16) {
+        out[0] = codes;
+    } else if constexpr (E == Element::e2m1) {
+        const HalfBytes even = half_bytes<E>(_mm512_and_si512(codes, bytes(0x0F)));
+        const HalfBytes odd = half_bytes<E>(_mm512_and_si512(_mm512_srli_epi16(codes, 4), bytes(0x0F)));
+        out[0] = low_pairs(even);   // 0, 2
+        out[1] = low_pairs(odd);    // 1, 3
+        out[2] = high_pairs(even);  // 4, 6
+        out[3] = high_pairs(odd);   // 5, 7
+    } else {
+        const HalfBytes halves = half_bytes<E>(codes);
+        out[0] = low_pairs(halves);
+        out[1] = high_pairs(halves);
+    }
+}
+
+template <Element E, GroupScale G>
+void decode_panel(const std::uint8_t* elements, const std::uint8_t* scales, std::int64_t depth, std::uint8_t* lines) {
+    constexpr std::int64_t line_depth = line_depths[static_cast<std::size_t>(E)];
+    constexpr std::int64_t group = group_sizes[static_cast<std::size_t>(G)];
+    constexpr auto count = static_cast<std::size_t>(line_depth / 2);
+    for (std::int64_t begin = 0; begin < depth; begin += group) {
+        __m512 scale = _mm512_setzero_ps();
+        if constexpr (G != GroupScale::none) {
+            scale = scales_of<G>(scales + begin / group * panel_columns);
+        }
+        const std::int64_t end = depth < begin + group ? depth : begin + group;
+        for (std::int64_t k = begin; k < end; k += line_depth) {
+            __m512i out[count];
+            decode_line<E>(elements + k / line_depth * line_bytes, out);
+            for (std::size_t i = 0; i < count; ++i) {
+                if constexpr (G != GroupScale::none) {
+                    out[i] = scale_pairs(out[i], scale);
+                }
+                _mm512_storeu_si512(lines + (k / 2 + static_cast<std::int64_t>(i)) * line_bytes, out[i]);
+            }
+        }
+    }
+}
+
+constexpr std::int64_t row_step = 64;  // elements of a row at a time: two vectors of bf16
+
+/// 64 consecutive elements to bf16.
+template <Element E>
+void decode_step(const std::uint8_t* at, __m512i (&out)[2]) {
+    if constexpr (E == Element::bf16) {
+        out[0] = _mm512_loadu_si512(at);
+        out[1] = _mm512_loadu_si512(at + 64);
+    } else {
+        __m512i codes;
+        if constexpr (E == Element::e2m1) {
+            const __m512i words = _mm512_cvtepu8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(at)));
+            codes = _mm512_and_si512(_mm512_or_si512(words, _mm512_slli_epi16(words, 4)), bytes(0x0F));
+        } else {
+            codes = _mm512_loadu_si512(at);
+        }
+        // Quarter q: eight bytes of the first half, then eight of the second, so that the interleaved are in order.
+        const __m512i order = _mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7);
+        const HalfBytes halves = half_bytes<E>(_mm512_permutexvar_epi64(order, codes));
+        out[0] = low_pairs(halves);
+        out[1] = high_pairs(halves);
+    }
+}
+
+template <Element E>
+void decode_row(const std::uint8_t* elements, std::int64_t count, const float* scales, int group_shift, PairOrder order,
+                std::uint16_t* out) {
+    constexpr std::int64_t bits = element_bits[static_cast<std::size_t>(E)];
+    constexpr std::int64_t step_bytes = row_step * bits / 8;
+    for (std::int64_t k = 0; k < count; k += row_step) {
+        // The row's last elements may be the last bytes of the tensor: what a whole step would read goes through here.
+        std::uint8_t rest[static_cast<std::size_t>(step_bytes)] = {};
+        const std::uint8_t* from = elements + k * bits / 8;
+        if (count - k < row_step) {
+            std::memcpy(rest, from, static_cast<std::size_t>((count - k) * bits / 8));
+            from = rest;
+        }
+        __m512i halves[2];
+        decode_step<E>(from, halves);
+        for (std::int64_t i = 0; i < 2; ++i) {
+            const std::int64_t first = k + 32 * i;
+            __m512i pairs = halves[i];
+            if (scales != nullptr) {
+                // Groups of 16 or 32: the halves of a vector may have two scales.
+                const float low = first < count ? scales[first >> group_shift] : 0.0F;
+                const float high = first + 16 < count ? scales[(first + 16) >> group_shift] : 0.0F;
+                pairs = scale_pairs(pairs, _mm512_mask_blend_ps(0xFF00, _mm512_set1_ps(low), _mm512_set1_ps(high)));
+            }
+            if (order == PairOrder::of_e2m1) {
+                constexpr int swap_inner = 0xD8;
+                pairs = _mm512_shufflehi_epi16(_mm512_shufflelo_epi16(pairs, swap_inner), swap_inner);
+            }
+            _mm512_storeu_si512(out + first, pairs);
+        }
+    }
+}
+
+}  // namespace
+
+using enum Element;
+using enum GroupScale;
+
+constinit const Bf16Decoders avx512_bf16_decoders{
+    {decode_row<bf16>, nullptr, decode_row<e4m3>, decode_row<e5m2>, decode_row<e2m1>},
+    {decode_panel<bf16, none>, nullptr, decode_panel<e4m3, none>, decode_panel<e5m2, none>, decode_panel<e4m3, ue8m0>,
+     decode_panel<e5m2, ue8m0>, decode_panel<e2m1, ue8m0>, decode_panel<e2m1, ue4m3>}};
+
+}  // namespace moegemm::cpu
