@@ -1,6 +1,7 @@
 // Every code of every element times every scale through every family's decoders, and the kernels' sums, bit for bit.
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstring>
 #include <random>
 #include <vector>
@@ -9,6 +10,7 @@
 
 #include <moegemm/formats/formats.hpp>
 
+#include "providers/cpu/emulated_tiles.hpp"
 #include "providers/cpu/kernels/dispatch.hpp"
 #include "providers/cpu/operands.hpp"
 #include "providers/cpu/packed_weights.hpp"
@@ -166,6 +168,128 @@ TEST(CpuDecoders, PanelsOfEveryElementCodeAndScale) {
                             << code_at(k, column, round) << ", scale " << scale_code << ": " << got << ", not " << want;
                     }
                 }
+            }
+        }
+    }
+}
+
+/// Where element k of eight lies in lines of bf16, as pairs.
+std::int64_t place_in_pairs(std::int64_t k, PairOrder order) {
+    constexpr std::array<std::int64_t, 8> of_e2m1{0, 2, 1, 3, 4, 6, 5, 7};
+    return order == PairOrder::consecutive ? k : k / 8 * 8 + of_e2m1[static_cast<std::size_t>(k % 8)];
+}
+
+/// A bf16 that is a number exactly; both may be NaN.
+bool is_exactly(std::uint16_t half, float want) { return same(formats::Bf16::decode(half), want); }
+
+TEST(CpuDecoders, Bf16LinesOfEveryElementCodeAndScale) {
+    const KernelFamily* family = test::emulated_tiles();
+    if (family == nullptr) {
+        GTEST_SKIP() << "this machine has no AVX-512 VNNI, which what is around tiles needs";
+    }
+    const Bf16Decoders& decoders = *family->matrix->decoders;
+    for (const PanelFormat& format : panel_formats) {
+        const auto index = static_cast<std::size_t>(format.format);
+        if (format.element == Element::i8) {
+            ASSERT_EQ(decoders.panel[index], nullptr);
+            continue;
+        }
+        const PairOrder order = format.element == Element::e2m1 ? PairOrder::of_e2m1 : PairOrder::consecutive;
+        const std::int64_t group = group_sizes[static_cast<std::size_t>(format.scale)];
+        const unsigned codes = format.element == Element::bf16 ? 65536 : format.element == Element::e2m1 ? 16 : 256;
+        const bool scaled = format.scale != GroupScale::none;
+        std::vector<std::uint8_t> elements(static_cast<std::size_t>(k_block * panel_columns * 2));
+        std::vector<std::uint8_t> scales(static_cast<std::size_t>(8 * panel_columns));
+        std::vector<std::uint16_t> lines(static_cast<std::size_t>(k_block * panel_columns));
+        const auto code_at = [&](std::int64_t k, std::int64_t column, std::int64_t round) {
+            return static_cast<unsigned>(k + 31 * column + (format.element == Element::bf16 ? 617 : 37) * round) %
+                   codes;
+        };
+        for (std::int64_t round = 0; round < 256; ++round) {
+            const auto scale_at = [&](std::int64_t g, std::int64_t column) {
+                return static_cast<unsigned>(round + 7 * g + 3 * column) % 256;
+            };
+            for (std::int64_t column = 0; column < panel_columns; ++column) {
+                for (std::int64_t k = 0; k < k_block; ++k) {
+                    put(format.element, elements, k, column, code_at(k, column, round));
+                }
+                for (std::int64_t g = 0; scaled && g < k_block / group; ++g) {
+                    scales[static_cast<std::size_t>(g * panel_columns + column)] =
+                        static_cast<std::uint8_t>(scale_at(g, column));
+                }
+            }
+            decoders.panel[index](elements.data(), scales.data(), k_block,
+                                  reinterpret_cast<std::uint8_t*>(lines.data()));
+            for (std::int64_t column = 0; column < panel_columns; ++column) {
+                for (std::int64_t k = 0; k < k_block; ++k) {
+                    const unsigned scale_code = scaled ? scale_at(k / group, column) : 0;
+                    if (format.scale == GroupScale::ue8m0 &&
+                        !OrdinaryScales::of_tiles().has(static_cast<std::uint8_t>(scale_code))) {
+                        continue;
+                    }
+                    const float value = decode(format.element, code_at(k, column, round));
+                    const float want = scaled ? value * decode(format.scale, scale_code) : value;
+                    const std::int64_t at = place_in_pairs(k, order);
+                    const std::uint16_t got =
+                        lines[static_cast<std::size_t>((at / 2 * panel_columns + column) * 2 + at % 2)];
+                    ASSERT_TRUE(is_exactly(got, want))
+                        << "format " << index << ", code " << code_at(k, column, round) << ", scale " << scale_code;
+                }
+            }
+        }
+    }
+}
+
+TEST(CpuDecoders, Bf16RowsOfEveryElementCodeAndScale) {
+    const KernelFamily* family = test::emulated_tiles();
+    if (family == nullptr) {
+        GTEST_SKIP() << "this machine has no AVX-512 VNNI, which what is around tiles needs";
+    }
+    for (const Element element : {Element::bf16, Element::e4m3, Element::e5m2, Element::e2m1}) {
+        const std::int64_t bits = element_bits[static_cast<std::size_t>(element)];
+        const unsigned codes = element == Element::bf16 ? 65536 : element == Element::e2m1 ? 16 : 256;
+        unsigned next = 0;
+        for (std::int64_t round = 0; round < 600; ++round) {
+            const PairOrder order = round % 2 == 0 ? PairOrder::consecutive : PairOrder::of_e2m1;
+            const int group_shift = round % 3 == 0 ? 4 : 5;
+            const bool scaled = round % 5 != 0;
+            // Any length without scales, whole groups with them; at the very end of its memory.
+            const std::int64_t even = element == Element::e2m1 ? 2 : 1;
+            const std::int64_t length = scaled ? ((round % (k_block >> group_shift)) + 1) << group_shift
+                                               : (round % k_block) / even * even + even;
+            std::vector<unsigned> code(static_cast<std::size_t>(length));
+            std::vector<std::uint8_t> bytes(static_cast<std::size_t>(length * bits / 8));
+            for (std::int64_t k = 0; k < length; ++k) {
+                const auto at = static_cast<std::size_t>(k);
+                code[at] = (next += element == Element::bf16 ? 13 : 1) % codes;
+                if (element == Element::bf16) {
+                    bytes[2 * at] = static_cast<std::uint8_t>(code[at]);
+                    bytes[2 * at + 1] = static_cast<std::uint8_t>(code[at] >> 8);
+                } else if (element == Element::e2m1) {
+                    bytes[at / 2] = static_cast<std::uint8_t>(bytes[at / 2] | code[at] << (at % 2 * 4));
+                } else {
+                    bytes[at] = static_cast<std::uint8_t>(code[at]);
+                }
+            }
+            std::vector<float> scales;
+            for (std::int64_t g = 0; g < length >> group_shift; ++g) {
+                scales.push_back(std::ldexp(1.0F, static_cast<int>((round + 3 * g) % 101) - 50));
+            }
+            std::vector<std::uint16_t> out(k_block, 0xEEEE);
+            family->matrix->decoders->row[static_cast<std::size_t>(element)](
+                bytes.data(), length, scaled ? scales.data() : nullptr, group_shift, order, out.data());
+            for (std::int64_t k = 0; k < (length + 63) / 64 * 64; ++k) {
+                float want = 0.0F;
+                if (k < length) {
+                    want = decode(element, code[static_cast<std::size_t>(k)]);
+                    want *= scaled ? scales[static_cast<std::size_t>(k >> group_shift)] : 1.0F;
+                }
+                // bf16 has no scales in any variant; its extreme numbers would leave f32 with them.
+                if (element == Element::bf16 && scaled) {
+                    continue;
+                }
+                ASSERT_TRUE(is_exactly(out[static_cast<std::size_t>(place_in_pairs(k, order))], want))
+                    << "element " << static_cast<int>(element) << ", k " << k << " of " << length;
             }
         }
     }
