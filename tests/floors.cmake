@@ -12,7 +12,7 @@ set(may_include "^<(moegemm/.*|dlpack/dlpack\\.h)>$")
 set(may_src/op "^\"op/" "^<(moegemm|dlpack)/")
 set(not_src/op "^<moegemm/(abi\\.h|plugin\\.hpp|provider\\.hpp)>$")
 set(may_src/provider ${may_src/op} "^\"provider/")
-set(may_src/cuda "^<moegemm/error\\.hpp>$" "^\"cuda/")  # what device code of every floor above shares
+set(may_src/cuda ${may_src/op} "^\"cuda/")  # what device code of every floor above shares
 set(may_src/cpu "^\"cpu/")  # likewise of code for some processors only
 set(may_src/providers ${may_src/provider} "^\"(cpu|cuda)/")  # and its own folder, see below
 set(may_src/bench ${may_src/provider} "^\"(cpu|cuda)/" "^\"bench/")

@@ -10,6 +10,7 @@
 #include "errors.hpp"
 #include "helpers.hpp"
 #include "plan.hpp"
+#include "problem.hpp"
 #include "providers.hpp"
 #include "tensor_view.hpp"
 
@@ -31,5 +32,6 @@ NB_MODULE(_core, module) {
     bind_tensor_view(module);
     bind_providers(module);
     bind_plans(module);
+    bind_problems(module);
     bind_helpers(module);
 }

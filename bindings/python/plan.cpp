@@ -206,23 +206,12 @@ std::unique_ptr<BoundPlan> plan_call(const TensorView& a, const TensorView& w, c
     return make_plan(spec, a.device(), provider, 0, "");
 }
 
-/// A tensor of a call, for callers that allocate.
-struct TensorRow {
-    std::string name;
-    std::string dtype;
-    std::vector<std::int64_t> shape;
-};
-
 std::vector<TensorRow> tensors_of(const BoundPlan& plan, std::int64_t rows) {
     if (rows < 0 || rows > plan.spec().max_rows) {
         throw Error(ErrorCode::invalid_argument, "rows", std::to_string(rows),
                     fmt::format("0 … the plan's max_rows, {}", plan.spec().max_rows));
     }
-    std::vector<TensorRow> tensors;
-    for (TensorSpec& tensor : tensor_specs(plan.spec(), rows)) {
-        tensors.push_back({std::move(tensor.name), std::string(info(tensor.dtype).name), std::move(tensor.shape)});
-    }
-    return tensors;
+    return tensor_rows(plan.spec(), rows);
 }
 
 }  // namespace

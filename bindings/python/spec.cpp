@@ -2,12 +2,14 @@
 
 #include <algorithm>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include <moegemm/error.hpp>
+#include <moegemm/tensor.hpp>
 
 namespace moegemm::python {
 namespace {
@@ -66,6 +68,17 @@ GemmSpec typed_spec(const SpecTexts& texts) {
     spec.scale_layout = layout_or(texts.scale_layout, row.layouts[0]);
     spec.has_alpha = texts.has_alpha;
     return spec;
+}
+
+std::vector<TensorRow> tensor_rows(const GemmSpec& spec, std::int64_t rows) {
+    if (rows < 0) {
+        throw Error(ErrorCode::invalid_argument, "rows", std::to_string(rows), "0 or more");
+    }
+    std::vector<TensorRow> tensors;
+    for (TensorSpec& tensor : tensor_specs(spec, rows)) {
+        tensors.push_back({std::move(tensor.name), std::string(info(tensor.dtype).name), std::move(tensor.shape)});
+    }
+    return tensors;
 }
 
 }  // namespace moegemm::python

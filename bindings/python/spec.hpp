@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include <moegemm/problem.hpp>
 
@@ -23,5 +24,16 @@ struct SpecTexts {
 /// A spec of these types and no extents yet.
 /// \throws Error invalid_argument for a name that is none
 [[nodiscard]] GemmSpec typed_spec(const SpecTexts& texts);
+
+/// A tensor of a call, for callers that allocate.
+struct TensorRow {
+    std::string name;
+    std::string dtype;
+    std::vector<std::int64_t> shape;
+};
+
+/// The tensors of a call with so many rows of A.
+/// \throws Error invalid_argument for a negative number of rows; overflow
+[[nodiscard]] std::vector<TensorRow> tensor_rows(const GemmSpec& spec, std::int64_t rows);
 
 }  // namespace moegemm::python

@@ -129,7 +129,7 @@ struct ProviderStatus {
 /// The providers of this process.
 class Registry {
 public:
-    /// With the built-in providers `reference` and `cpu`, and no plug-ins.
+    /// With the built-in providers `reference`, `cpu` and `onednn`, and no plug-ins.
     [[nodiscard]] static Registry with_builtin();
 
     /// \throws Error invalid_argument ("provider") where one of that name is there already

@@ -33,7 +33,7 @@ constexpr std::array<Library, 5> libraries{{
     {"CUDA driver", {"libcuda.so.1", nullptr, nullptr}},
     {"cuBLASLt", {"libcublasLt.so.13", "libcublasLt.so.12", nullptr}},
     {"cuDNN", {"libcudnn.so.9", nullptr, nullptr}},
-    {"oneDNN", {"libdnnl.so.3", "libdnnl.so.2", nullptr}},
+    {"oneDNN", {"libdnnl.so.3", nullptr, nullptr}},
     {"TVM FFI (FlashInfer)", {"libtvm_ffi.so", nullptr, nullptr}},
 }};
 

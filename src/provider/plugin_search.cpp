@@ -5,6 +5,8 @@
 
 #include <moegemm/error.hpp>
 
+#include "provider/foreign_library.hpp"
+
 namespace moegemm {
 namespace {
 
@@ -30,12 +32,10 @@ std::vector<std::filesystem::path> named_paths() {
 }  // namespace
 
 std::vector<std::filesystem::path> default_plugin_folders() {
-    std::error_code error;
-    const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", error);
-    if (error) {
+    const std::filesystem::path folder = program_folder();
+    if (folder.empty()) {
         return {};
     }
-    const std::filesystem::path folder = program.parent_path();
     return {folder / "plugins", (folder / "../lib/moegemm/plugins").lexically_normal()};
 }
 

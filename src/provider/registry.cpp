@@ -19,6 +19,7 @@ struct KnownProvider {
     std::string_view library;  ///< the plug-in library that it comes in; empty for one that comes in none of ours
     std::string_view reason;   ///< why it is not here where no library offers it
     std::string_view remedy;   ///< the command or step that would change that
+    std::string_view needs;    ///< the same where it is here, but cannot work on this machine
 };
 
 constexpr std::string_view built_in_reason = "built in, but not added to this registry";
@@ -32,19 +33,31 @@ constexpr std::string_view flashinfer_library = "moegemm_flashinfer.so";
 constexpr std::string_view flashinfer_reason =
     MOEGEMM_HAS_FLASHINFER ? "its plug-in library moegemm_flashinfer.so, which this build makes, is not here"
                            : "not built: " MOEGEMM_FLASHINFER_REASON;
-constexpr std::string_view no_bridge = "not built: this version has no bridge to it";
-constexpr std::string_view plugin_remedy = "moegemm providers --plugin FILE, or MOEGEMM_PLUGIN_PATH";
+constexpr std::string_view flashinfer_needs =
+    "moegemm doctor shows what this machine has; FlashInfer's modules: MOEGEMM_FLASHINFER_PATH=FOLDER";
+constexpr std::string_view doctor = "moegemm doctor shows what this machine has";
+constexpr std::string_view onednn_remedy = "./dev onednn, or MOEGEMM_ONEDNN=FILE";
+constexpr std::string_view cudnn_reason = MOEGEMM_HAS_CUDNN ? cuda_reason : "not built: " MOEGEMM_CUDNN_REASON;
+constexpr std::string_view cudnn_remedy = MOEGEMM_HAS_CUDNN ? cuda_remedy : "./dev cudnn";
+constexpr std::string_view cudnn_needs =
+    "moegemm doctor shows what this machine has; cuDNN: ./dev cudnn, or pip install nvidia-cudnn-cu13";
+constexpr std::string_view cublas_needs =
+    "moegemm doctor shows what this machine has; cuBLAS: CUDA's toolkit, or pip install nvidia-cublas";
 
 constexpr std::array<KnownProvider, 8> known_providers{{
-    {"reference", "float64 on one CPU thread: what every result is held against", "", built_in_reason, built_in_remedy},
-    {"cpu", "SIMD kernels for CPUs, multi-threaded", "", built_in_reason, built_in_remedy},
-    {"cuda", "kernels for NVIDIA GPUs from compute capability 8.0", cuda_library, cuda_reason, cuda_remedy},
-    {"hopper", "kernels for NVIDIA Hopper GPUs (wgmma, TMA)", cuda_library, cuda_reason, cuda_remedy},
+    {"reference", "float64 on one CPU thread: what every result is held against", "", built_in_reason, built_in_remedy,
+     doctor},
+    {"cpu", "SIMD kernels for CPUs, multi-threaded", "", built_in_reason, built_in_remedy, doctor},
+    {"cuda", "kernels for NVIDIA GPUs from compute capability 8.0", cuda_library, cuda_reason, cuda_remedy, doctor},
+    {"hopper", "kernels for NVIDIA Hopper GPUs (wgmma, TMA)", cuda_library, cuda_reason, cuda_remedy, doctor},
     {"flashinfer", "FlashInfer's grouped GEMMs, called for comparison", flashinfer_library, flashinfer_reason,
-     cuda_remedy},
-    {"cudnn", "cuDNN's MoE grouped matmul, called for comparison", "", no_bridge, plugin_remedy},
-    {"cublas", "cuBLASLt, one matmul an expert, called for comparison", "", no_bridge, plugin_remedy},
-    {"onednn", "oneDNN, one matmul an expert, called for comparison", "", no_bridge, plugin_remedy},
+     cuda_remedy, flashinfer_needs},
+    {"cudnn", "cuDNN's MoE grouped matmul, called for comparison", cuda_library, cudnn_reason, cudnn_remedy,
+     cudnn_needs},
+    {"cublas", "cuBLAS's grouped batched product, called for comparison", cuda_library, cuda_reason, cuda_remedy,
+     cublas_needs},
+    {"onednn", "oneDNN, one matmul an expert, called for comparison", "", built_in_reason, built_in_remedy,
+     onednn_remedy},
 }};
 
 bool loaded_from(const std::string& source, const std::filesystem::path& path) {
@@ -153,7 +166,9 @@ std::vector<ProviderStatus> Registry::status() const {
         ProviderStatus& row = known == all.end() ? all.emplace_back() : *known;
         row = {about.name, about.description, about.unavailable.empty(), about.unavailable, "", entry.source};
         if (!row.available) {
-            row.remedy = "moegemm doctor shows what this machine has";
+            const auto* mine = std::find_if(known_providers.begin(), known_providers.end(),
+                                            [&](const KnownProvider& provider) { return provider.name == row.name; });
+            row.remedy = mine == known_providers.end() ? doctor : mine->needs;
         }
     }
     return all;

@@ -30,7 +30,7 @@ TEST(Registry, HasTheBuiltInProviders) {
     for (const auto& provider : registry.providers()) {
         names.push_back(provider->info().name);
     }
-    EXPECT_EQ(names, (std::vector<std::string>{"reference", "cpu"}));
+    EXPECT_EQ(names, (std::vector<std::string>{"reference", "cpu", "onednn"}));
     EXPECT_EQ(registry.find("cpu")->info().name, "cpu");
 }
 
@@ -62,7 +62,7 @@ TEST(Registry, StatusKnowsTheWholeProject) {
         names.push_back(row.name);
         EXPECT_EQ(row.available, row.reason.empty()) << row.name;
         EXPECT_EQ(row.available, row.remedy.empty()) << row.name;
-        EXPECT_EQ(row.available, !row.source.empty()) << row.name;
+        EXPECT_TRUE(!row.available || !row.source.empty()) << row.name;
         EXPECT_TRUE(!row.description.empty() || row.source != "built in") << row.name;
     }
     EXPECT_EQ(names, (std::vector<std::string>{"reference", "cpu", "cuda", "hopper", "flashinfer", "cudnn", "cublas",
@@ -71,7 +71,7 @@ TEST(Registry, StatusKnowsTheWholeProject) {
     EXPECT_EQ(status[0].source, "built in");
     EXPECT_EQ(status[5].source, "/plugins/moegemm_cudnn.so");
     EXPECT_FALSE(status[2].available);
-    for (const std::size_t gpu : {2U, 3U}) {
+    for (const std::size_t gpu : {2U, 3U, 6U}) {
         EXPECT_EQ(status[gpu].remedy, "./dev cuda");
         const char* expected =
             MOEGEMM_HAS_CUDA ? "moegemm_cuda.so, which this build makes, is not here" : "not built: ";
@@ -83,8 +83,7 @@ TEST(Registry, StatusKnowsTheWholeProject) {
                                                      : "not built: "),
         std::string::npos)
         << status[4].reason;
-    EXPECT_NE(status[7].remedy.find("--plugin FILE"), std::string::npos);
-    EXPECT_NE(status[7].remedy.find("MOEGEMM_PLUGIN_PATH"), std::string::npos);
+    EXPECT_EQ(status[7].source, "built in");
 }
 
 TEST(Registry, AKnownLibraryThatIsRefusedIsTheReason) {
@@ -95,8 +94,11 @@ TEST(Registry, AKnownLibraryThatIsRefusedIsTheReason) {
     EXPECT_EQ(registry.load_plugins(folder.path()).size(), 2U);
     for (const ProviderStatus& row : registry.status()) {
         const bool told = row.reason.find("its library was refused: plugin = " + path) != std::string::npos;
-        EXPECT_EQ(told, row.name == "cuda" || row.name == "hopper") << row.name << ": " << row.reason;
-        EXPECT_EQ(row.available, row.name == "cpu" || row.name == "reference") << row.name;
+        EXPECT_EQ(told, row.name == "cuda" || row.name == "hopper" || row.name == "cublas" || row.name == "cudnn")
+            << row.name << ": " << row.reason;
+        if (row.name != "onednn") {  // is available where the machine has its library
+            EXPECT_EQ(row.available, row.name == "cpu" || row.name == "reference") << row.name;
+        }
     }
 }
 

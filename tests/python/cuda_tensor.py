@@ -1,4 +1,5 @@
-"""Tensors that say that they are on a CUDA device, made with DLPack's C struct. Their memory is the host's where none is given."""
+"""Tensors made with DLPack's C struct, which say of themselves what a test wants. Their memory is the host's where none
+is given."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ import ctypes
 import math
 from typing import Any
 
+CPU = 1
 CUDA = 2
 
 
@@ -31,7 +33,7 @@ class DLManagedTensor(ctypes.Structure):
 Deleter = ctypes.CFUNCTYPE(None, ctypes.POINTER(DLManagedTensor))
 DLManagedTensor._fields_ = [("tensor", DLTensor), ("context", ctypes.c_void_p), ("deleter", Deleter)]
 
-TYPES = {"bf16": (4, 16), "f16": (2, 16), "f32": (2, 32), "i32": (0, 32), "i8": (0, 8), "u8": (1, 8)}
+TYPES = {"bf16": (4, 16), "f16": (2, 16), "f32": (2, 32), "i32": (0, 32), "i8": (0, 8), "u8": (1, 8), "e5m2": (12, 8)}
 
 _new_capsule = ctypes.pythonapi.PyCapsule_New
 _new_capsule.restype = ctypes.py_object
@@ -46,7 +48,13 @@ class CudaTensor:
     """Counts how often it was lent and given back, and keeps the streams that it was told."""
 
     def __init__(
-        self, dtype: str, shape: tuple[int, ...], device: int = 0, old: bool = False, address: int | None = None
+        self,
+        dtype: str,
+        shape: tuple[int, ...],
+        device: int = 0,
+        old: bool = False,
+        address: int | None = None,
+        kind: int = CUDA,
     ) -> None:
         code, bits = TYPES[dtype]
         if address is None:
@@ -54,12 +62,13 @@ class CudaTensor:
             address = (ctypes.addressof(self._buffer) + 255) // 256 * 256
         self.address = address
         self._shape = (ctypes.c_int64 * len(shape))(*shape)
+        self.kind = kind
         self.device = device
         self.old = old  # knows nothing of max_version
         self.streams: list[Any] = []
         self.given_back = 0
         self._deleter = Deleter(self._delete)
-        tensor = DLTensor(self.address, CUDA, device, len(shape), code, bits, 1, self._shape, None, 0)
+        tensor = DLTensor(self.address, kind, device, len(shape), code, bits, 1, self._shape, None, 0)
         self._managed = DLManagedTensor(tensor, None, self._deleter)
 
     def _delete(self, _managed: Any) -> None:
@@ -67,7 +76,7 @@ class CudaTensor:
         _lent.remove(self)
 
     def __dlpack_device__(self) -> tuple[int, int]:
-        return CUDA, self.device
+        return self.kind, self.device
 
     def __dlpack__(self, *, stream: Any = None, **more: Any) -> Any:
         if self.old and more:

@@ -197,3 +197,81 @@ def test_weights_are_packed_where_a_provider_packs(driver: Driver, upload: Any) 
         if plan.packed_bytes == 0:
             with pytest.raises(NotImplementedError, match="^pack = "):
                 plan.pack(upload(make_call("bf16", n=48, k=192).w.values), out=upload(numpy.zeros(64, numpy.uint8)))
+
+
+def torch_operands(call: Call) -> tuple[list[Any], dict[str, Any]]:
+    """A call's operands as tensors of torch's on the GPU, and the keywords of the custom operator."""
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        pytest.skip("torch finds no CUDA device")
+
+    def upload(array: numpy.ndarray | None) -> Any:
+        if array is None:
+            return None
+        if array.dtype == numpy.uint16:
+            return torch.from_numpy(array.view(numpy.int16).copy()).view(torch.bfloat16).cuda()
+        return torch.from_numpy(array.copy()).cuda()
+
+    keywords = {name: upload(call.options[name]) for name in ("a_scale", "b_scale", "alpha")}
+    return [upload(call.a.values), upload(call.w.values), upload(call.m_indptr)], {"variant": call.variant, **keywords}
+
+
+@pytest.mark.parametrize("variant", moegemm.variants())
+def test_torch_compile(driver: Driver, variant: str) -> None:
+    torch = pytest.importorskip("torch")
+    import moegemm.torch
+
+    call = make_call(variant, n=48, k=192)
+    (a, w, m_indptr), keywords = torch_operands(call)
+
+    def layer(a: Any, m_indptr: Any) -> Any:
+        return 2 * moegemm.torch.moe_quant_group_gemm(a, w, m_indptr, dst_dtype=torch.float32, **keywords)
+
+    torch._dynamo.reset()
+    y = torch.compile(layer, fullgraph=True)(a, m_indptr)
+    assert relative(y.cpu().numpy(), 2 * call.run(provider="reference")) < 3e-3
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("variant", moegemm.variants())
+def test_torchs_cuda_graph_replays_other_routings(driver: Driver, variant: str, compiled: bool) -> None:
+    torch = pytest.importorskip("torch")
+    import moegemm.torch
+
+    call = make_call(variant, n=48, k=192)
+    (a, w, m_indptr), keywords = torch_operands(call)
+    out = torch.full((26, 48), torch.nan, device="cuda")
+
+    def layer() -> None:
+        moegemm.torch.moe_quant_group_gemm(a, w, m_indptr, out=out, **keywords)
+
+    torch._dynamo.reset()
+    step = torch.compile(layer, fullgraph=True) if compiled else layer
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        step()  # what is done once only, such as loading a kernel, is not captured
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        step()
+    for rows in ((1, 5, 5, 5, 5, 5), (0, 0, 26, 0, 0, 0)):
+        other = make_call(variant, rows=rows, n=48, k=192, seed=rows[0] + 7)
+        (other_a, other_w, other_m_indptr), other_keywords = torch_operands(other)
+        fresh = [(a, other_a), (w, other_w), (m_indptr, other_m_indptr)]
+        fresh += [(keywords[name], other_keywords[name]) for name in ("a_scale", "b_scale", "alpha")]
+        for target, source in fresh:
+            if target is not None:
+                target.copy_(source)
+        out.fill_(torch.nan)
+        graph.replay()
+        assert relative(out.cpu().numpy(), other.run(provider="reference")) < 3e-3
+
+
+def test_flashinfers_names(driver: Driver, upload: Any) -> None:
+    from moegemm import flashinfer
+
+    call = make_call("mxfp8", n=48, k=192, scale_layout="swizzled_128x4_whole")
+    (a, w, m_indptr), keywords, out = device_call(call, upload)
+    flashinfer.grouped_mm_mxfp8(a, w, keywords["a_scale"], keywords["b_scale"], m_indptr, out)
+    assert relative(out.read(), call.run(provider="reference")) < 3e-3

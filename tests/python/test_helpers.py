@@ -93,3 +93,31 @@ def test_scales_are_converted_between_layouts(variant: str) -> None:
             w = moegemm.convert_w_scales(calls[source].w.scales, rows=35, **how)
             numpy.testing.assert_array_equal(a, calls[target].a.scales)
             numpy.testing.assert_array_equal(w, calls[target].w.scales)
+
+
+def test_a_problem_on_paper() -> None:
+    case = {"num_tokens": 37, "num_experts": 8, "topk": 2, "ep_size": 2, "ep_rank": 1, "hidden_size": 256,
+            "new_hidden_size": 384, "nobody_knows_this": True}  # fmt: skip
+    problem = moegemm.problem(case)
+    assert (problem.variant, problem.dst_dtype, problem.scale_layout, problem.has_alpha) == (
+        "int8",
+        "bf16",
+        "none",
+        False,
+    )
+    assert (problem.experts, problem.n, problem.k, problem.rows) == (4, 384, 256, 37)
+    route = moegemm.route(37, 8, 2, ep_size=2, ep_rank=1)
+    assert problem.m_indptr == route.m_indptr.tolist() == [0, 10, 19, 28, 37]
+    assert problem.read_bytes == 37 * 256 + 4 * 37 + 4 * 384 * 256 + 4 * 4 * 384 + 8 * 4
+    assert (problem.write_bytes, problem.flops) == (2 * 37 * 384, 2 * 37 * 384 * 256)
+    shapes = {tensor.name: tensor.shape for tensor in problem.tensors()}
+    assert shapes["scatter_tokens"] == [37, 256] and shapes["y"] == [37, 384]
+    assert {tensor.name: tensor.shape for tensor in problem.tensors(48)}["per_token_scale"] == [48]
+    skewed = moegemm.problem(case, routing="zipf:1", seed=3)
+    expected = moegemm.route(37, 8, 2, ep_size=2, ep_rank=1, routing="zipf:1", seed=3)
+    assert skewed.m_indptr == expected.m_indptr.tolist() != problem.m_indptr
+    for key, value in (("topk", 9), ("dtype", "int7"), ("hidden_size", -64), ("ep_size", 3)):
+        with pytest.raises(ValueError, match=f"^{key} = {value}: "):
+            moegemm.problem({**case, key: value})
+    with pytest.raises(ValueError, match="^rows = -1: "):
+        problem.tensors(-1)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy
 
 import moegemm
+from moegemm.flashinfer import group_gemm_fp8_nt_groupwise, grouped_mm_fp8
 
 
 def allowed(a: numpy.ndarray, w: numpy.ndarray, m_indptr: numpy.ndarray) -> list[str]:
@@ -15,6 +18,10 @@ def allowed(a: numpy.ndarray, w: numpy.ndarray, m_indptr: numpy.ndarray) -> list
     route: moegemm.Route = moegemm.route(64, 8, 2, routing="zipf:1", seed=1)
     quantized: moegemm.Quantized = moegemm.quantize_tokens(a, route.m_indptr, variant="int8")
     moegemm.combine_alpha(quantized, moegemm.quantize_weights(w, variant="int8"))
+    grouped_mm_fp8(a, w, m_indptr, out_dtype="float32", tactic=2)
+    flops: int = moegemm.problem({"num_tokens": 4}).flops
+    records: list[dict[str, Any]] = moegemm.bench({"num_tokens": [4, flops]}, filters={"topk": 2}, limit=len("x"))
+    moegemm.bench(["workload.json"], providers=["cpu"], dry_run=bool(records))
     size: int = plan.workspace_bytes + plan.tensors(1)[0].shape[0]
     return [provider.name for provider in moegemm.providers() if provider.available and size]
 
@@ -25,3 +32,5 @@ def refused(a: numpy.ndarray) -> None:
     moegemm.quantize_tokens([1.0], a, variant="int8")  # type: ignore[arg-type]
     moegemm.providers()[0].nickname  # type: ignore[attr-defined]
     moegemm.route(64, 8, 2).m_indptr.no_such  # type: ignore[attr-defined]
+    moegemm.bench(limit="all")  # type: ignore[arg-type]
+    group_gemm_fp8_nt_groupwise(a, a, a, a, a, scale_major_mode="M")  # type: ignore[arg-type]

@@ -5,7 +5,8 @@ Errors are ``ValueError``, ``TypeError``, ``NotImplementedError`` (valid, but no
 each names the argument, its value and what is allowed, in its text and as attributes of those names.
 """
 
-from ._core import ProviderStatus, TensorSpec, variants
+from ._bench import bench
+from ._core import Problem, ProviderStatus, TensorSpec, variants
 from ._core import version as __version__
 from ._helpers import (
     Quantized,
@@ -13,6 +14,7 @@ from ._helpers import (
     combine_alpha,
     convert_a_scales,
     convert_w_scales,
+    problem,
     quantize_tokens,
     quantize_weights,
     route,
@@ -22,17 +24,20 @@ from ._providers import load_plugin, providers
 
 __all__ = [
     "Plan",
+    "Problem",
     "ProviderStatus",
     "Quantized",
     "Route",
     "TensorSpec",
     "__version__",
+    "bench",
     "combine_alpha",
     "convert_a_scales",
     "convert_w_scales",
     "load_plugin",
     "moe_quant_group_gemm",
     "plan",
+    "problem",
     "providers",
     "quantize_tokens",
     "quantize_weights",

@@ -168,3 +168,20 @@ def like_tensor(array: numpy.ndarray[Any, Any], like: object, dtype: str | None 
     if dtype in ("e4m3", "e5m2"):
         tensor = tensor.view(getattr(torch, _TORCH_TYPES[dtype]))
     return tensor
+
+
+def repeated(factor: Any, m_indptr: Any, name: str) -> Any:
+    """A tensor of one number, once for each expert, in the same framework."""
+    shape = tuple(getattr(factor, "shape", ()))
+    if shape != (1,):
+        raise ValueError(f"{name} = shape {shape}: allowed is shape (1)")
+    experts = int(m_indptr.shape[0]) - 1
+    torch = _torch_of(factor)
+    if torch is not None:
+        return factor.detach().expand(experts).contiguous()
+    if device_of(factor)[0] == CPU:
+        return numpy.repeat(numpy.from_dlpack(factor), experts)
+    raise TypeError(
+        f"{name} = {type(factor).__module__}.{type(factor).__name__}: allowed is a tensor of torch's: moegemm cannot "
+        "allocate with another framework on a GPU"
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy
@@ -62,6 +63,14 @@ def route(
             seed=seed,
         )
     )
+
+
+def problem(arguments: Mapping[str, Any], *, routing: str = "balanced", seed: int = 0) -> _core.Problem:
+    """Checks the arguments of a case, as a workload spells them, and routes its tokens: what its tensors are, the bytes
+    and FLOPs that the op's contract counts. Keys that the op does not know are ignored.
+    """
+    texts = {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in arguments.items()}
+    return _core.problem(arguments=texts, routing=routing, seed=seed)
 
 
 def _quantized(arrays: tuple[Any, Any, Any], like: object, element: str | None) -> Quantized:

@@ -9,7 +9,7 @@
 #include <moegemm/error.hpp>
 
 #include "cuda/error.hpp"
-#include "op/tensor_name.hpp"
+#include "cuda/reachable.hpp"
 #include "providers/cuda/stage_plan.hpp"
 
 namespace moegemm::cuda {
@@ -68,27 +68,6 @@ RowOperand row_operand(const Tensor& tensor, DType dtype, std::int64_t k) {
 ScaleOperand scale_operand(const Tensor& tensor, const GemmSpec& spec) {
     const bool whole_words = spec.scale_layout != ScaleLayout::linear || spec.scale_columns() % 4 == 0;
     return {tensor.as<const std::uint8_t>(), whole_words && aligned(tensor.data(), 4)};
-}
-
-/// A pointer that the GPU cannot follow would end the process's CUDA context: refused before anything is launched.
-void check_reachable(const Operands& operands, const GemmSpec& spec, DLDevice device) {
-    for (int i = 0; i < role_count; ++i) {
-        const auto role = static_cast<Role>(i);
-        const Tensor& tensor = operands[role];
-        if (!tensor.defined() || tensor.elements() == 0) {
-            continue;
-        }
-        cudaPointerAttributes attributes{};
-        check(cudaPointerGetAttributes(&attributes, tensor.data()), "cudaPointerGetAttributes");
-        const bool reachable = attributes.type == cudaMemoryTypeManaged ||
-                               (attributes.type == cudaMemoryTypeDevice && attributes.device == device.device_id);
-        if (!reachable) {
-            throw Error(ErrorCode::invalid_argument, std::string(tensor_name(spec.row(), role)),
-                        attributes.type == cudaMemoryTypeDevice ? fmt::format("memory of GPU {}", attributes.device)
-                                                                : std::string("host memory"),
-                        fmt::format("memory of GPU {}", device.device_id));
-        }
-    }
 }
 
 }  // namespace

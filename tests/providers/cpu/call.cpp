@@ -227,25 +227,40 @@ std::unique_ptr<Plan> make_plan(const GemmSpec& spec, const RunOptions& options)
     return make_cpu_provider()->plan(spec, plan_options);
 }
 
-std::vector<std::uint8_t> run_cpu(const GemmSpec& spec, const Operands& given, const RunOptions& options) {
-    const auto plan = make_plan(spec, options);
+namespace {
+
+std::vector<std::uint8_t> run_plan(Plan& plan, const Operands& given, bool is_packed) {
     Operands operands = given;
-    const ExactBuffer packed(plan->packed_bytes(), poison);
-    const ExactBuffer workspace(plan->workspace_bytes(), poison);
+    const ExactBuffer packed(plan.packed_bytes(), poison);
+    const ExactBuffer workspace(plan.workspace_bytes(), poison);
     const ExactBuffer y(static_cast<std::size_t>(given.y.bytes()), poison);
     operands.y = Tensor(y.data(), given.y.dtype(), given.y.shape());
     operands.workspace = Tensor(workspace.data(), DType::u8, {static_cast<std::int64_t>(workspace.size())});
-    if (options.packed) {
+    if (is_packed) {
         operands.packed_w = Tensor(packed.data(), DType::u8, {static_cast<std::int64_t>(packed.size())});
-        plan->pack(given, operands.packed_w);
+        plan.pack(given, operands.packed_w);
         operands.w = Tensor();
-        if (info(spec.variant).scaling != Scaling::none) {
+        if (info(plan.spec().variant).scaling != Scaling::none) {
             operands.w_scale = Tensor();
         }
     }
-    plan->run(operands);
+    plan.run(operands);
     EXPECT_TRUE(packed.guard_intact() && workspace.guard_intact() && y.guard_intact());
     return {y.data(), y.data() + y.size()};
+}
+
+}  // namespace
+
+std::vector<std::uint8_t> run_call(const Provider& provider, const GemmSpec& spec, const Operands& operands,
+                                   const RunOptions& options) {
+    PlanOptions plan_options;
+    plan_options.kernel = options.kernel;
+    plan_options.threads = options.threads;
+    return run_plan(*provider.plan(spec, plan_options), operands, options.packed);
+}
+
+std::vector<std::uint8_t> run_cpu(const GemmSpec& spec, const Operands& given, const RunOptions& options) {
+    return run_plan(*make_plan(spec, options), given, options.packed);
 }
 
 std::vector<std::uint8_t> run_cpu(const Call& call, const RunOptions& options) {

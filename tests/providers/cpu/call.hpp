@@ -79,6 +79,9 @@ struct RunOptions {
 /// Plans, packs and runs; the weights are withheld where they are packed. Fails the test where a guard is touched or a
 /// workspace is too small.
 /// \return y's bytes
+[[nodiscard]] std::vector<std::uint8_t> run_call(const Provider& provider, const GemmSpec& spec,
+                                                 const Operands& operands, const RunOptions& options);
+/// On the provider `cpu`.
 [[nodiscard]] std::vector<std::uint8_t> run_cpu(const GemmSpec& spec, const Operands& operands,
                                                 const RunOptions& options);
 [[nodiscard]] std::vector<std::uint8_t> run_cpu(const Call& call, const RunOptions& options);

@@ -1,6 +1,4 @@
 // Plans, their options, and what they refuse.
-#include <cstdlib>
-
 #include <gtest/gtest.h>
 
 #include <moegemm/error.hpp>
@@ -8,6 +6,7 @@
 #include "providers/cpu/call.hpp"
 #include "providers/cpu/provider.hpp"
 #include "providers/cpu/thread_pool.hpp"
+#include "scoped_variable.hpp"
 
 namespace moegemm::test {
 namespace {
@@ -20,18 +19,6 @@ GemmSpec small_spec() {
     spec.max_rows = 9;
     return spec;
 }
-
-/// Sets an environment variable for a while.
-class ScopedVariable {
-public:
-    ScopedVariable(const char* name, const char* value) : name_(name) { setenv(name, value, 1); }
-    ~ScopedVariable() { unsetenv(name_); }
-    ScopedVariable(const ScopedVariable&) = delete;
-    ScopedVariable& operator=(const ScopedVariable&) = delete;
-
-private:
-    const char* name_;
-};
 
 Error plan_error(const PlanOptions& options) {
     try {

@@ -13,8 +13,11 @@ class GpuBadInput : public GpuTest {};
 TEST_P(GpuBadInput, IsRefusedByName) {
     std::mt19937_64 random(23);
     for (const Variant variant : variants_offered()) {
-        const Call call(random_problem(variant, random, {.most_experts = 3, .most_rows = 9}), random);
-        if (call.problem().rows() == 0) {
+        const Problem drawn = for_provider(random_problem(variant, random, {.most_experts = 3, .most_rows = 9}));
+        GemmSpec spec = drawn.spec();
+        spec.dst = DType::bf16;  // which every provider gives
+        const Call call(Problem::from(spec, {drawn.m_indptr().begin(), drawn.m_indptr().end()}), random);
+        if (call.problem().rows() == 0 || !takes(call.spec())) {
             continue;
         }
         const auto made = plan(call.spec());
@@ -48,6 +51,9 @@ TEST_P(GpuBadInput, IsRefusedByName) {
         refuse("one row less of y", [&](Operands& o) {
             o.y = Tensor(o.y.data(), o.y.dtype(), {o.y.shape()[0] - 1, o.y.shape()[1]}, o.y.device());
         });
+        if (provider().info().needs_host_counts) {
+            refuse("no m_indptr on the host", [&](Operands& o) { o.host_m_indptr = nullptr; });
+        }
         if (made->workspace_bytes() > 0) {
             refuse("a workspace that is too small", [&](Operands& o) {
                 o.workspace = Tensor(o.workspace.data(), DType::u8, {o.workspace.bytes() - 1}, o.workspace.device());
@@ -63,7 +69,8 @@ TEST_P(GpuBadInput, IsRefusedByName) {
 
 TEST_P(GpuBadInput, APlanForAnotherDeviceIsRefused) {
     std::mt19937_64 random(29);
-    const GemmSpec spec = random_problem(variants_offered().front(), random, {}).spec();
+    GemmSpec spec = for_provider(random_problem(variants_offered().front(), random, {})).spec();
+    spec.dst = DType::bf16;
     for (const DLDevice where : {DLDevice{kDLCPU, 0}, DLDevice{kDLCUDA, 1000}, DLDevice{kDLCUDA, -1}}) {
         PlanOptions options;
         options.device = where;
@@ -71,7 +78,7 @@ TEST_P(GpuBadInput, APlanForAnotherDeviceIsRefused) {
     }
 }
 
-INSTANTIATE_TEST_SUITE_P(Providers, GpuBadInput, testing::ValuesIn(gpu_provider_names()), gpu_test_name);
+INSTANTIATE_TEST_SUITE_P(Providers, GpuBadInput, testing::ValuesIn(all_gpu_provider_names()), gpu_test_name);
 
 }  // namespace
 }  // namespace moegemm::test

@@ -20,7 +20,7 @@ TEST_P(GpuConformance, EveryVector) {
     EXPECT_GT(passed, 0);
 }
 
-INSTANTIATE_TEST_SUITE_P(Providers, GpuConformance, testing::ValuesIn(gpu_provider_names()), gpu_test_name);
+INSTANTIATE_TEST_SUITE_P(Providers, GpuConformance, testing::ValuesIn(all_gpu_provider_names()), gpu_test_name);
 
 }  // namespace
 }  // namespace moegemm::test

@@ -64,6 +64,12 @@ std::vector<std::string> gpu_provider_names() {
     return {"cuda", "hopper", "hopper/few_16", "hopper/few_64", "hopper/many_256"};
 }
 
+std::vector<std::string> all_gpu_provider_names() {
+    std::vector<std::string> names = gpu_provider_names();
+    names.insert(names.end(), {"cublas", "cudnn"});
+    return names;
+}
+
 std::string gpu_test_name(const testing::TestParamInfo<std::string>& test) {
     std::string name = test.param;
     std::replace(name.begin(), name.end(), '/', '_');
@@ -83,6 +89,28 @@ void GpuTest::SetUp() {
         GTEST_SKIP() << found.reason;
     }
     provider_ = std::move(found.provider);
+}
+
+bool GpuTest::is_ours() const {
+    const std::vector<std::string> ours = gpu_provider_names();
+    return std::find(ours.begin(), ours.end(), GetParam()) != ours.end();
+}
+
+Problem GpuTest::for_provider(const Problem& problem) const {
+    if (is_ours()) {
+        return problem;
+    }
+    GemmSpec spec = problem.spec();
+    spec.n = (spec.n + 15) / 16 * 16;
+    spec.k = (spec.k + 15) / 16 * 16;
+    return Problem::from(spec, {problem.m_indptr().begin(), problem.m_indptr().end()});
+}
+
+bool GpuTest::takes(const GemmSpec& spec) const {
+    const Support support = provider().supports(spec);
+    EXPECT_TRUE(support.supported || !is_ours()) << support.reason;
+    EXPECT_EQ(support.supported, support.reason.empty());
+    return support.supported;
 }
 
 std::vector<Variant> GpuTest::variants_offered() const {
@@ -149,6 +177,9 @@ GpuCall::GpuCall(bench::Device& device, Plan& plan, const Operands& host, std::i
         }
     }
     m_indptr_offset_ = offsets[static_cast<std::size_t>(Role::m_indptr)];
+    const auto* m_indptr = host.m_indptr.as<const std::int32_t>();
+    host_m_indptr_.assign(m_indptr, m_indptr + host.m_indptr.elements());
+    operands_.host_m_indptr = host_m_indptr_.data();
     if (workspace_bytes > 0) {
         operands_.workspace =
             Tensor(static_cast<std::byte*>(block_.get()) + workspace, DType::u8, {workspace_bytes}, device_.dl());
@@ -181,6 +212,7 @@ void GpuCall::set_m_indptr(const std::vector<std::int32_t>& m_indptr) {
     ASSERT_EQ(bytes, operands_.m_indptr.bytes());
     std::memcpy(image_.data() + m_indptr_offset_, m_indptr.data(), static_cast<std::size_t>(bytes));
     device_.copy_from_host(operands_.m_indptr.data(), m_indptr.data(), bytes);
+    operands_.host_m_indptr = nullptr;
 }
 
 void GpuCall::poison_y() { device_.set(operands_.y.data(), poison, operands_.y.bytes()); }

@@ -32,6 +32,12 @@ protected:
     void SetUp() override;
     [[nodiscard]] static bench::Device& device() { return *gpu_device().device; }
     [[nodiscard]] const Provider& provider() const { return *provider_; }
+    /// Whether the kernels are our own, which take every spec of a variant that they offer. Libraries of others do not.
+    [[nodiscard]] bool is_ours() const;
+    /// A problem that the provider rather takes: for others, K and N are rounded up to a multiple of 16.
+    [[nodiscard]] Problem for_provider(const Problem& problem) const;
+    /// Whether the provider takes a spec. Fails the test where it is ours and does not.
+    [[nodiscard]] bool takes(const GemmSpec& spec) const;
     /// The variants that the provider offers.
     [[nodiscard]] std::vector<Variant> variants_offered() const;
     [[nodiscard]] std::unique_ptr<Plan> plan(const GemmSpec& spec) const;
@@ -43,8 +49,10 @@ private:
     std::string kernel_;  ///< empty: the provider's choice
 };
 
-/// The parameters, for INSTANTIATE_TEST_SUITE_P.
+/// The parameters, for INSTANTIATE_TEST_SUITE_P: our own kernels, and with them the libraries of others, for tests of
+/// what the contract says of both.
 [[nodiscard]] std::vector<std::string> gpu_provider_names();
+[[nodiscard]] std::vector<std::string> all_gpu_provider_names();
 [[nodiscard]] std::string gpu_test_name(const testing::TestParamInfo<std::string>& test);
 
 /// The number in an environment variable, or another where it is not set: how long the tests are.
@@ -63,7 +71,7 @@ public:
     [[nodiscard]] const Operands& operands() const noexcept { return operands_; }
     /// Runs on the device's stream.
     void run();
-    /// Writes m_indptr on the device anew.
+    /// Writes m_indptr on the device anew; no copy of it is on the host any more.
     void set_m_indptr(const std::vector<std::int32_t>& m_indptr);
     void poison_y();
     /// Waits, and gives y's bytes. Fails the test where anything but the first `rows` rows of y, the workspace and the
@@ -83,6 +91,7 @@ private:
     bench::Device& device_;
     Plan& plan_;
     Operands operands_;
+    std::vector<std::int32_t> host_m_indptr_;  ///< what m_indptr was at first, for providers that need it
     std::vector<Part> parts_;
     std::vector<std::uint8_t> image_;  ///< what the device's block should hold where nothing may be written
     std::shared_ptr<void> block_;
