@@ -103,8 +103,8 @@ typedef struct moegemm_provider {
     int32_t needs_host_counts; /**< run refuses to work without host_m_indptr */
     const char* unavailable; /**< why it cannot work on this machine (no driver, no GPU); null or empty where it can */
 
-    /** MOEGEMM_OK and "fp32" or "promoted_128", "full" or "bf16"; MOEGEMM_UNSUPPORTED for a variant that is not
-     * offered. */
+    /** MOEGEMM_OK and "fp32", "promoted_128" or "fast", "full" or "bf16"; MOEGEMM_UNSUPPORTED for a variant that is
+     * not offered. */
     moegemm_status (*variant)(void* self, const char* variant, const char** accumulation, const char** scale_range);
     /** MOEGEMM_OK, or MOEGEMM_UNSUPPORTED with the reason as last_error's `allowed`. */
     moegemm_status (*supports)(void* self, const moegemm_spec* spec);

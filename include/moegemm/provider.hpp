@@ -20,6 +20,7 @@ namespace moegemm {
 enum class Accumulation : std::uint8_t {
     fp32,          ///< in float32 (int8: exactly)
     promoted_128,  ///< fp8 tensor-core sums of fewer bits, promoted to float32 at least every 128 of K
+    fast,          ///< fp8 tensor-core sums of fewer bits over all of K: looser than the contract, for peers only
 };
 /// What scales a provider takes without loss.
 enum class ScaleRange : std::uint8_t {

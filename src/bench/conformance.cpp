@@ -93,6 +93,8 @@ public:
         const VariantSupport& support = about.support[static_cast<std::size_t>(spec_.variant)];
         if (support.accumulation == Accumulation::promoted_128 && item.manifest.tolerance_promoted) {
             tolerance_ = *item.manifest.tolerance_promoted;
+        } else if (support.accumulation == Accumulation::fast) {
+            tolerance_ = tolerance_for(spec_.dst, Accumulation::fast);
         }
         if (about.needs_host_counts) {
             operands_.host_m_indptr = item.manifest.problem.m_indptr().data();

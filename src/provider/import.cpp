@@ -3,8 +3,10 @@
 #include <array>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <moegemm/error.hpp>
 #include <moegemm/plugin.hpp>
@@ -207,21 +209,24 @@ private:
             throw table_.error("variant", status);
         }
         VariantSupport support{true, Accumulation::fp32, ScaleRange::full};
-        read("accumulation", accumulation, {Accumulation::fp32, Accumulation::promoted_128}, support.accumulation);
-        read("scale_range", scale_range, {ScaleRange::full, ScaleRange::bf16}, support.scale_range);
+        read("accumulation", accumulation,
+             std::array{Accumulation::fp32, Accumulation::promoted_128, Accumulation::fast}, support.accumulation);
+        read("scale_range", scale_range, std::array{ScaleRange::full, ScaleRange::bf16}, support.scale_range);
         return support;
     }
 
-    template <class T>
-    void read(std::string_view what, const char* text, std::array<T, 2> choices, T& value) const {
+    template <class T, std::size_t count>
+    void read(std::string_view what, const char* text, const std::array<T, count>& choices, T& value) const {
+        std::vector<std::string_view> names;
         for (const T choice : choices) {
             if (text != nullptr && text == to_string(choice)) {
                 value = choice;
                 return;
             }
+            names.push_back(to_string(choice));
         }
         table_.fail("variant", fmt::format("{} {}", what, text == nullptr ? "null" : text),
-                    fmt::format("{} or {}", to_string(choices[0]), to_string(choices[1])));
+                    fmt::format("{}", fmt::join(names, " or ")));
     }
 
     Table table_;

@@ -29,7 +29,12 @@ constexpr std::string_view cuda_reason =
     MOEGEMM_HAS_CUDA ? "its plug-in library moegemm_cuda.so, which this build makes, is not here"
                      : "not built: " MOEGEMM_CUDA_REASON;
 constexpr std::string_view cuda_remedy = "./dev cuda";
-constexpr std::string_view no_bridge = "not built: this version has no bridge to it";
+constexpr std::string_view flashinfer_library = "moegemm_flashinfer.so";
+constexpr std::string_view flashinfer_reason =
+    MOEGEMM_HAS_FLASHINFER ? "its plug-in library moegemm_flashinfer.so, which this build makes, is not here"
+                           : "not built: " MOEGEMM_FLASHINFER_REASON;
+constexpr std::string_view flashinfer_needs =
+    "moegemm doctor shows what this machine has; FlashInfer's modules: MOEGEMM_FLASHINFER_PATH=FOLDER";
 constexpr std::string_view doctor = "moegemm doctor shows what this machine has";
 constexpr std::string_view onednn_remedy = "./dev onednn, or MOEGEMM_ONEDNN=FILE";
 constexpr std::string_view cudnn_reason = MOEGEMM_HAS_CUDNN ? cuda_reason : "not built: " MOEGEMM_CUDNN_REASON;
@@ -38,7 +43,6 @@ constexpr std::string_view cudnn_needs =
     "moegemm doctor shows what this machine has; cuDNN: ./dev cudnn, or pip install nvidia-cudnn-cu13";
 constexpr std::string_view cublas_needs =
     "moegemm doctor shows what this machine has; cuBLAS: CUDA's toolkit, or pip install nvidia-cublas";
-constexpr std::string_view plugin_remedy = "moegemm providers --plugin FILE, or MOEGEMM_PLUGIN_PATH";
 
 constexpr std::array<KnownProvider, 8> known_providers{{
     {"reference", "float64 on one CPU thread: what every result is held against", "", built_in_reason, built_in_remedy,
@@ -46,7 +50,8 @@ constexpr std::array<KnownProvider, 8> known_providers{{
     {"cpu", "SIMD kernels for CPUs, multi-threaded", "", built_in_reason, built_in_remedy, doctor},
     {"cuda", "kernels for NVIDIA GPUs from compute capability 8.0", cuda_library, cuda_reason, cuda_remedy, doctor},
     {"hopper", "kernels for NVIDIA Hopper GPUs (wgmma, TMA)", cuda_library, cuda_reason, cuda_remedy, doctor},
-    {"flashinfer", "FlashInfer's grouped GEMMs, called for comparison", "", no_bridge, plugin_remedy, doctor},
+    {"flashinfer", "FlashInfer's grouped GEMMs, called for comparison", flashinfer_library, flashinfer_reason,
+     cuda_remedy, flashinfer_needs},
     {"cudnn", "cuDNN's MoE grouped matmul, called for comparison", cuda_library, cudnn_reason, cudnn_remedy,
      cudnn_needs},
     {"cublas", "cuBLAS's grouped batched product, called for comparison", cuda_library, cuda_reason, cuda_remedy,

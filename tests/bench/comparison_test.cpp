@@ -77,6 +77,7 @@ TEST(Tolerance, FollowsTheDestinationAndTheAccumulation) {
     EXPECT_EQ(tolerance_for(DType::f16, Accumulation::fp32).relative_norm, 4e-4);
     EXPECT_EQ(tolerance_for(DType::f32, Accumulation::fp32).relative_max, 3e-5);
     EXPECT_EQ(tolerance_for(DType::f32, Accumulation::promoted_128).relative_norm, 1e-3);
+    EXPECT_EQ(tolerance_for(DType::bf16, Accumulation::fast).relative_norm, 1e-2);
 }
 
 TEST(DecodeElements, KnowsTheThreeTypes) {

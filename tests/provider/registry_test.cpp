@@ -77,8 +77,12 @@ TEST(Registry, StatusKnowsTheWholeProject) {
             MOEGEMM_HAS_CUDA ? "moegemm_cuda.so, which this build makes, is not here" : "not built: ";
         EXPECT_NE(status[gpu].reason.find(expected), std::string::npos) << status[gpu].reason;
     }
-    EXPECT_NE(status[4].remedy.find("--plugin FILE"), std::string::npos);
-    EXPECT_NE(status[4].remedy.find("MOEGEMM_PLUGIN_PATH"), std::string::npos);
+    EXPECT_EQ(status[4].remedy, "./dev cuda");
+    EXPECT_NE(
+        status[4].reason.find(MOEGEMM_HAS_FLASHINFER ? "moegemm_flashinfer.so, which this build makes, is not here"
+                                                     : "not built: "),
+        std::string::npos)
+        << status[4].reason;
     EXPECT_EQ(status[7].source, "built in");
 }
 
