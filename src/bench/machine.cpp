@@ -10,10 +10,10 @@
 #include <sys/utsname.h>
 #include <nlohmann/json.hpp>
 
-#include "cpu/features.hpp"
 #include "bench/file.hpp"
 #include "bench/host_memory.hpp"
 #include "bench/thread_team.hpp"
+#include "cpu/features.hpp"
 
 namespace moegemm::bench {
 namespace {

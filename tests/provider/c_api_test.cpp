@@ -14,7 +14,7 @@ namespace {
 TEST(CApi, SaysItsVersion) { EXPECT_EQ(moegemm_abi_version(), MOEGEMM_ABI_VERSION); }
 
 TEST(CApi, FindsTheBuiltInProviders) {
-    for (const char* name : {"reference", "cpu"}) {
+    for (const char* name : {"reference", "cpu", "onednn"}) {
         const moegemm_provider* provider = nullptr;
         ASSERT_EQ(moegemm_find_provider(name, &provider), MOEGEMM_OK);
         EXPECT_STREQ(provider->name, name);
@@ -27,7 +27,7 @@ TEST(CApi, FindsTheBuiltInProviders) {
     EXPECT_EQ(provider, nullptr);
     EXPECT_STREQ(moegemm_last_error()->argument, "provider");
     EXPECT_STREQ(moegemm_last_error()->value, "tpu");
-    EXPECT_STREQ(moegemm_last_error()->allowed, "one of reference, cpu");
+    EXPECT_STREQ(moegemm_last_error()->allowed, "one of reference, cpu, onednn");
 }
 
 TEST(CApi, MakesProblems) {

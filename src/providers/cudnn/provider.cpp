@@ -27,7 +27,7 @@ public:
         info_.description = std::string("cuDNN's MoE grouped matmul");
         info_.device_type = kDLCUDA;
         info_.support[static_cast<std::size_t>(Variant::bf16)] = {true, Accumulation::fp32, ScaleRange::full};
-        info_.support[static_cast<std::size_t>(Variant::fp8)] = {true, Accumulation::promoted_128, ScaleRange::full};
+        info_.support[static_cast<std::size_t>(Variant::fp8)] = {true, Accumulation::fast, ScaleRange::full};
         info_.unavailable = cuda::any_gpu_from(least_capability).reason;
         if (!info_.unavailable.empty()) {
             return;  // nobody waits for a library that has nothing to run on
