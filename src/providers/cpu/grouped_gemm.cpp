@@ -257,7 +257,7 @@ private:
             if (decoded) {
                 std::memcpy(out, elements, static_cast<std::size_t>(written));
             } else {
-                shape_.matrix->decoders->panel[static_cast<std::size_t>(shape_.format)](
+                shape_.family->bf16->panel[static_cast<std::size_t>(shape_.format)](
                     elements, pair.scales + panel * pair.stride, shape_.depth(block), out);
                 written = shape_.lines(block) * line_depths[static_cast<std::size_t>(shape_.w)] / 2 * line_bytes;
             }

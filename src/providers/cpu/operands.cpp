@@ -120,7 +120,7 @@ void read_a_block(const Shape& shape, const CallOperands& operands, const RowRan
 
 void read_bf16_block(const Shape& shape, const CallOperands& operands, const RowRange& rows, std::int64_t block,
                      std::uint16_t* out, std::uint8_t* wide) {
-    const DecodeRowBf16 decode = shape.matrix->decoders->row[static_cast<std::size_t>(shape.a)];
+    const DecodeRowBf16 decode = shape.family->bf16->row[static_cast<std::size_t>(shape.a)];
     const bool grouped = shape.a_grouped();
     const LineScales scales(shape, OrdinaryScales::of_tiles(), block);
     const PairOrder order = shape.w == Element::e2m1 ? PairOrder::of_e2m1 : PairOrder::consecutive;

@@ -1,5 +1,6 @@
 #include "providers/cublas/plan.hpp"
 
+#include <cstddef>
 #include <utility>
 
 #include <moegemm/error.hpp>
@@ -72,7 +73,7 @@ void CublasPlan::do_run(const Operands& operands, void* stream) {
                                  groups_.n.data(), groups_.rows.data(), groups_.k.data(), groups_.alpha.data(),
                                  pointers, api::type_16bf, groups_.k_stride.data(), pointers + count, api::type_16bf,
                                  groups_.k_stride.data(), groups_.beta.data(),
-                                 const_cast<void* const*>(pointers + 2 * count), api::type_16bf,
+                                 const_cast<void* const*>(pointers + std::ptrdiff_t{2} * count), api::type_16bf,
                                  groups_.n_stride.data(), count, groups_.sizes.data(), api::compute_32f),
           "cublasGemmGroupedBatchedEx");
 }

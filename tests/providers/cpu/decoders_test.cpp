@@ -187,7 +187,7 @@ TEST(CpuDecoders, Bf16LinesOfEveryElementCodeAndScale) {
     if (family == nullptr) {
         GTEST_SKIP() << "this machine has no AVX-512 VNNI, which what is around tiles needs";
     }
-    const Bf16Decoders& decoders = *family->matrix->decoders;
+    const Bf16Decoders& decoders = *family->bf16;
     for (const PanelFormat& format : panel_formats) {
         const auto index = static_cast<std::size_t>(format.format);
         if (format.element == Element::i8) {
@@ -276,8 +276,8 @@ TEST(CpuDecoders, Bf16RowsOfEveryElementCodeAndScale) {
                 scales.push_back(std::ldexp(1.0F, static_cast<int>((round + 3 * g) % 101) - 50));
             }
             std::vector<std::uint16_t> out(k_block, 0xEEEE);
-            family->matrix->decoders->row[static_cast<std::size_t>(element)](
-                bytes.data(), length, scaled ? scales.data() : nullptr, group_shift, order, out.data());
+            family->bf16->row[static_cast<std::size_t>(element)](bytes.data(), length, scaled ? scales.data() : nullptr,
+                                                                 group_shift, order, out.data());
             for (std::int64_t k = 0; k < (length + 63) / 64 * 64; ++k) {
                 float want = 0.0F;
                 if (k < length) {

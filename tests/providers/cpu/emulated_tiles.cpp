@@ -85,15 +85,12 @@ struct Emulated {
 
 const cpu::KernelFamily* emulated_tiles() {
 #if defined(__x86_64__)
-    static const cpu::MatrixKernels matrix{Emulated::begin,
-                                           Emulated::end,
-                                           cpu::multiply<Emulated, cpu::DotInt8>,
-                                           cpu::multiply<Emulated, cpu::DotBf16>,
-                                           cpu::multiply_scaled<Emulated>,
-                                           &cpu::avx512_bf16_decoders};
+    static const cpu::MatrixKernels matrix{Emulated::begin, Emulated::end, cpu::multiply<Emulated, cpu::DotInt8>,
+                                           cpu::multiply<Emulated, cpu::DotBf16>, cpu::multiply_scaled<Emulated>};
     for (const cpu::KernelFamily* family : cpu::available_families()) {
         if (std::string_view(family->name) == "avx512_vnni") {
-            static const cpu::KernelFamily emulated{"amx_emulated", family->f32, family->int8_sums, &matrix};
+            static const cpu::KernelFamily emulated{"amx_emulated", family->f32, family->int8_sums, &matrix,
+                                                    &cpu::avx512_bf16_decoders};
             return &emulated;
         }
     }

@@ -12,18 +12,19 @@
 #include "providers/cpu/kernels/amx/amx.hpp"
 #include "providers/cpu/kernels/avx2/avx2.hpp"
 #include "providers/cpu/kernels/avx512/avx512.hpp"
+#include "providers/cpu/kernels/avx512/bf16_lines.hpp"
 #include "providers/cpu/kernels/avx512_vnni/avx512_vnni.hpp"
 #endif
 
 namespace moegemm::cpu {
 namespace {
 
-constexpr KernelFamily generic_family{"generic", &generic_kernels, nullptr, nullptr};
+constexpr KernelFamily generic_family{"generic", &generic_kernels, nullptr, nullptr, nullptr};
 #if defined(__x86_64__)
-constexpr KernelFamily avx2_family{"avx2", &avx2_kernels, nullptr, nullptr};
-constexpr KernelFamily avx512_family{"avx512", &avx512_kernels, nullptr, nullptr};
-constexpr KernelFamily avx512_vnni_family{"avx512_vnni", &avx512_kernels, avx512_vnni_int8_sums, nullptr};
-constexpr KernelFamily amx_family{"amx", &avx512_kernels, avx512_vnni_int8_sums, &amx_kernels};
+constexpr KernelFamily avx2_family{"avx2", &avx2_kernels, nullptr, nullptr, nullptr};
+constexpr KernelFamily avx512_family{"avx512", &avx512_kernels, nullptr, nullptr, nullptr};
+constexpr KernelFamily avx512_vnni_family{"avx512_vnni", &avx512_kernels, avx512_vnni_int8_sums, nullptr, nullptr};
+constexpr KernelFamily amx_family{"amx", &avx512_kernels, avx512_vnni_int8_sums, &amx_kernels, &avx512_bf16_decoders};
 #endif
 
 struct Families {

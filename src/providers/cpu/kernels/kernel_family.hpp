@@ -204,7 +204,6 @@ struct MatrixKernels {
     void (*int8_sums)(const MatrixCall&);         ///< C += P
     void (*bf16_sums)(const MatrixCall&);         ///< C += P, added to C product by product
     void (*bf16_scaled_sums)(const MatrixCall&);  ///< C += P · mantissa · power
-    const Bf16Decoders* decoders;
 };
 
 /// What a machine's fastest instructions for each kind of product are.
@@ -213,6 +212,7 @@ struct KernelFamily {
     const FloatKernels* f32;
     void (*int8_sums)(const Int8Call&);  ///< null: int8 is multiplied in f32
     const MatrixKernels* matrix;         ///< null: there are no tiles; else f32's tile_columns are 32
+    const Bf16Decoders* bf16;            ///< what tiles are filled with; null without them
 };
 
 }  // namespace moegemm::cpu

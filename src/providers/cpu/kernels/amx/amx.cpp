@@ -2,7 +2,6 @@
 #include "providers/cpu/kernels/amx/amx.hpp"
 
 #include "providers/cpu/kernels/amx/matrix_product.hpp"
-#include "providers/cpu/kernels/avx512/bf16_lines.hpp"
 
 namespace moegemm::cpu {
 namespace {
@@ -50,7 +49,7 @@ struct Amx {
 
 }  // namespace
 
-constinit const MatrixKernels amx_kernels{
-    Amx::begin, Amx::end, multiply<Amx, DotInt8>, multiply<Amx, DotBf16>, multiply_scaled<Amx>, &avx512_bf16_decoders};
+constinit const MatrixKernels amx_kernels{Amx::begin, Amx::end, multiply<Amx, DotInt8>, multiply<Amx, DotBf16>,
+                                          multiply_scaled<Amx>};
 
 }  // namespace moegemm::cpu
