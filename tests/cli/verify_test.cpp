@@ -62,7 +62,7 @@ TEST(Verify, AWrongExpectationFails) {
     fs::copy(vectors + "/int8_uneven", scratch / "a");
     const auto size = static_cast<std::size_t>(fs::file_size(scratch / "a/y.bin"));
     std::ofstream(scratch / "a/y.bin", std::ios::binary) << std::string(size, '\x3F');
-    const ChildResult result = run_moegemm({"verify", scratch / "a"});
+    const ChildResult result = run_moegemm({"verify", scratch / "a", "--provider", "cpu,reference"});
     EXPECT_EQ(result.status, 1) << result.err;
     EXPECT_NE(result.out.find("failed "), std::string::npos);
     EXPECT_EQ(last_line(result.out), "0 passed, 2 failed, 0 skipped") << result.out;
