@@ -3,19 +3,10 @@
 #include <cstring>
 
 #include "bench/isa/kernels.hpp"
+#include "cpu/tile_config.hpp"
 
 namespace moegemm::bench::isa {
 namespace {
-
-/// What LDTILECFG reads (Intel SDM volume 2A): palette 1, eight tiles of 16 rows of 64 bytes.
-struct alignas(64) TileConfig {
-    std::uint8_t palette = 1;
-    std::uint8_t start_row = 0;
-    std::uint8_t reserved[14] = {};
-    std::uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
-    std::uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
-};
-static_assert(sizeof(TileConfig) == 64, "LDTILECFG reads 64 bytes");
 
 constexpr std::int64_t products = 4;  // tiles 0 to 3 are sums, 4 and 5 factors of A, 6 and 7 factors of W
 

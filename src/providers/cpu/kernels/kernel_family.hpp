@@ -19,7 +19,7 @@
 /// The order of 8- and 4-bit floats is that in which interleaving the bytes of two look-ups (unpacklo, unpackhi within
 /// 128 bits) gives 32-bit lanes of one column and two k as bf16, which each of these elements is exactly.
 ///
-/// Files of kernels that are compiled for one instruction set include this header, `outer_product.hpp` and intrinsics,
+/// Files of kernels that are compiled for one instruction set include headers of this folder, structures and intrinsics,
 /// nothing else: a function template or inline function that other files share, compiled there, could be the copy that
 /// the linker keeps, and then run on a machine that lacks the instructions.
 #pragma once

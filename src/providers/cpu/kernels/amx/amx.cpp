@@ -1,20 +1,11 @@
 // AMX: eight tiles of 16 rows of 64 bytes. TDPBF16PS and TDPBSSD take 16 cycles for 16·16·64 bytes of products.
 #include "providers/cpu/kernels/amx/amx.hpp"
 
+#include "cpu/tile_config.hpp"
 #include "providers/cpu/kernels/amx/matrix_product.hpp"
 
 namespace moegemm::cpu {
 namespace {
-
-/// What LDTILECFG reads (Intel SDM volume 2A): palette 1, eight tiles of 16 rows of 64 bytes.
-struct alignas(64) TileConfig {
-    std::uint8_t palette = 1;
-    std::uint8_t start_row = 0;
-    std::uint8_t reserved[14] = {};
-    std::uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
-    std::uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
-};
-static_assert(sizeof(TileConfig) == 64, "LDTILECFG reads 64 bytes");
 
 /// The instructions. Assembler, not intrinsics: those of gcc 12 make their operands' names of text, which a template's
 /// numbers are not, and let stores move past the loads of tiles.
