@@ -65,8 +65,7 @@ Support no_entry(Variant variant, int capability) {
     switch (variant) {
         case Variant::mxfp8:
         case Variant::mxfp4_a4:
-            return Support::no(
-                fmt::format("FlashInfer runs grouped {} through cuDNN only: see the provider cudnn", name));
+            return Support::no(fmt::format("FlashInfer runs grouped {} through cuDNN, which is not called here", name));
         default:
             return Support::no(fmt::format("FlashInfer has no grouped GEMM of {}", name));
     }

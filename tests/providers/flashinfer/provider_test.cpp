@@ -213,7 +213,7 @@ TEST(FlashInferProvider, SaysWhyAVariantHasNoEntry) {
               "FlashInfer has no grouped nvfp4 for compute capability 9.0: only for 12.0 12.1");
     EXPECT_EQ(reason(120, Variant::fp8), "FlashInfer has no grouped fp8 for compute capability 12.0: only for 9.0");
     EXPECT_EQ(reason(100, Variant::mxfp4_a4),
-              "FlashInfer runs grouped mxfp4_a4 through cuDNN only: see the provider cudnn");
+              "FlashInfer runs grouped mxfp4_a4 through cuDNN, which is not called here");
     EXPECT_EQ(reason(90, Variant::int8), "FlashInfer has no grouped GEMM of int8");
     EXPECT_EQ(reason(90, Variant::bf16), "supported");
 }
