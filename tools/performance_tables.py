@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the tables of GPU figures in README.md and docs/performance.md from the committed records.
+"""Writes the tables of figures in README.md and docs/performance.md from the committed records.
 
 Each table stands between `<!-- table NAME: … -->` and `<!-- end of table NAME -->`; NAME is a function below.
 With --check, writes nothing and fails where a table differs from what its records say.
@@ -18,6 +18,8 @@ RECORDS = ROOT / "docs" / "records"
 DOCUMENTS = ["README.md", "docs/performance.md"]
 SHAPES = [(16, 2048, 4096), (16, 4096, 2048), (32, 4096, 7168), (32, 7168, 2048)]  # E, N, K of workloads/roofline.json
 ROWS = [1, 8, 32, 128, 512, 4096]
+CPU_SHAPES = [(8, 2048, 4096), (8, 4096, 2048)]  # of workloads/cpu.json
+CPU_ROWS = [1, 8, 32, 128, 512]
 HOPPER_VARIANTS = ["bf16", "int8", "fp8", "fp8_token", "fp8_block"]
 SCALED_VARIANTS = ["mxfp8", "mxfp4", "mxfp4_a4", "mxfp4_a16", "nvfp4", "nvfp4_a16"]
 
@@ -31,7 +33,7 @@ def points(name, provider):
     found = {}
     for number, line in enumerate((RECORDS / name).read_text().splitlines(), start=1):
         record = json.loads(line)
-        if record["provider"] != provider:
+        if record["provider"] != provider or record["status"] == "unsupported":
             continue
         where = f"{name}, line {number}"
         if record["status"] != "ok" or record["measurement"]["cache"] != "cold" or not record["verification"]["checked"]:
@@ -145,7 +147,24 @@ def cuda_scaled():
     return table(["variant"] + [f"r = {ROWS[0]}"] + [str(r) for r in ROWS[1:]], rows)
 
 
+def cpu_floors():
+    """Geometric means of the multiple of the floor over the two (E, N, K) of workloads/cpu.json, and oneDNN's."""
+    records, peers = points("cpu-avx512-vnni.jsonl", "cpu"), points("cpu-avx512-vnni.jsonl", "onednn")
+    rows = []
+    for variant in ["bf16", "int8", "fp8", "fp8_token", "fp8_block"] + SCALED_VARIANTS:
+        cells = []
+        for source in [records, peers]:
+            has = all((variant, s, r) in source for s in CPU_SHAPES for r in CPU_ROWS)
+            for r in CPU_ROWS:
+                mean = geometric_mean([ratio(at(source, variant, s, r)) for s in CPU_SHAPES]) if has else None
+                cells.append("" if mean is None else f"{mean:.2f}")
+        rows.append([f"`{variant}`"] + cells)
+    rows_of = [f"r = {CPU_ROWS[0]}"] + [str(r) for r in CPU_ROWS[1:]]
+    return table(["variant"] + [f"`cpu` {r}" for r in rows_of] + [f"`onednn` {r}" for r in rows_of], rows)
+
+
 TABLES = {
+    "cpu_floors": cpu_floors,
     "hopper_times": hopper_times,
     "hopper_all_times": hopper_all_times,
     "hopper_floors": hopper_floors,
