@@ -88,7 +88,7 @@ public:
                 const std::int64_t panels = std::min(group_panels, panel_end_ - panel);
                 clear(panels);
                 for (std::int64_t block = 0; block < shape_.k_blocks; ++block) {
-                    if (shape_.combine == Combine::add_scaled && (panel == panel_begin_ || begins_scale_block(panel))) {
+                    if (needs_factors(panel)) {
                         set_factors(block, block, panel);
                     }
                     add_group(block, block, {panel, panels}, 0);
@@ -101,7 +101,7 @@ public:
         for (std::int64_t block = 0; block < shape_.k_blocks; ++block) {
             read_a(block, 0);
             for (std::int64_t panel = panel_begin_; panel < panel_end_; panel += group_panels) {
-                if (shape_.combine == Combine::add_scaled && (panel == panel_begin_ || begins_scale_block(panel))) {
+                if (needs_factors(panel)) {
                     set_factors(block, 0, panel);
                 }
                 add_group(block, 0, {panel, std::min(group_panels, panel_end_ - panel)}, panel - panel_begin_);
@@ -116,8 +116,27 @@ private:
         std::int64_t count;
     };
 
-    [[nodiscard]] static bool begins_scale_block(std::int64_t panel) noexcept {
-        return panel * panel_columns % scale_block == 0;
+    /// Whether a panel's factors are not those of the panel before.
+    [[nodiscard]] bool needs_factors(std::int64_t panel) const noexcept {
+        return shape_.combine == Combine::add_scaled &&
+               (panel == panel_begin_ || panel * panel_columns % scale_block == 0);
+    }
+
+    /// `count` panels of a group.
+    [[nodiscard]] static PanelGroup part_of(const PanelGroup& group, std::int64_t first, std::int64_t count) noexcept {
+        return {group.scales + first * group.stride, group.elements + first * group.stride, group.stride, count};
+    }
+
+    /// Marks the columns that need the exact route, and says whether any of them, or any row, does.
+    [[nodiscard]] bool find_wide(std::int64_t block, std::int64_t place, const PanelGroup& weights,
+                                 OrdinaryScales ordinary) const {
+        const bool columns = find_wide_columns(shape_, weights, block, ordinary, buffers_.wide_columns);
+        const std::uint8_t* rows = wide_rows_of(place);
+        const bool any_row = std::any_of(rows, rows + rows_.count, [](std::uint8_t row) { return row != 0; });
+        if (any_row && !columns) {
+            std::fill_n(buffers_.wide_columns, weights.panels * panel_columns, std::uint8_t{0});
+        }
+        return columns || any_row;
     }
 
     // C's elements have 4 bytes in either type, and 0 is the same bits in both.
@@ -191,19 +210,12 @@ private:
                                       reinterpret_cast<std::int32_t*>(c_of(c_panel)), c_tile_});
             return;
         }
-        const std::uint8_t* wide_rows = wide_rows_of(place);
-        const bool wide_columns =
-            find_wide_columns(shape_, weights, block, OrdinaryScales::of_f32(shape_.w), buffers_.wide_columns);
-        const bool wide =
-            wide_columns || std::any_of(wide_rows, wide_rows + rows_.count, [](auto row) { return row != 0; });
+        const bool wide = find_wide(block, place, weights, OrdinaryScales::of_f32(shape_.w));
         const auto format = static_cast<std::size_t>(shape_.format);
         if (!wide && rows_.count <= shape_.kernels->direct_rows[format]) {
             shape_.kernels->panel_sums[format]({a_of(place), rows_.count, shape_.depth(block), weights, c_of(c_panel),
                                                 c_tile_, factors_of(place), shape_.combine});
             return;
-        }
-        if (wide && !wide_columns) {
-            std::fill_n(buffers_.wide_columns, range.count * panel_columns, std::uint8_t{0});
         }
         for (std::int64_t first = 0; first < range.count; first += tile_panels_) {
             add_tile(block, place, weights, first, c_of(c_panel + first), wide);
@@ -214,8 +226,7 @@ private:
     void add_tile(std::int64_t block, std::int64_t place, const PanelGroup& group, std::int64_t first, void* c,
                   bool wide) const {
         const FloatKernels& kernels = *shape_.kernels;
-        const PanelGroup weights{group.scales + first * group.stride, group.elements + first * group.stride,
-                                 group.stride, tile_panels_};
+        const PanelGroup weights = part_of(group, first, tile_panels_);
         for (std::int64_t panel = 0; panel < tile_panels_; ++panel) {
             kernels.decode_panel[static_cast<std::size_t>(shape_.format)](
                 weights.elements + panel * weights.stride, weights.scales + panel * weights.stride, shape_.depth(block),
@@ -243,9 +254,9 @@ private:
         std::int64_t stride;  ///< bytes to the second panel's
     };
     [[nodiscard]] TileLines tile_lines(std::int64_t block, const PanelGroup& pair, std::int64_t depth_tiles) const {
-        const bool decoded = shape_.w == Element::bf16 || shape_.w == Element::i8;
-        const std::int64_t lines = decoded ? shape_.lines(block) : (shape_.depth(block) + 1) / 2;
-        if (decoded && lines == depth_tiles * matrix_tile) {
+        const bool as_packed = shape_.w == Element::bf16 || shape_.w == Element::i8;
+        const std::int64_t lines = as_packed ? shape_.lines(block) : (shape_.depth(block) + 1) / 2;
+        if (as_packed && lines == depth_tiles * matrix_tile) {
             return {pair.elements, pair.stride};
         }
         auto* buffer = reinterpret_cast<std::uint8_t*>(buffers_.w);
@@ -254,7 +265,7 @@ private:
             std::uint8_t* out = buffer + panel * bytes;
             const std::uint8_t* elements = pair.elements + panel * pair.stride;
             std::int64_t written = lines * line_bytes;
-            if (decoded) {
+            if (as_packed) {
                 std::memcpy(out, elements, static_cast<std::size_t>(written));
             } else {
                 shape_.family->bf16->panel[static_cast<std::size_t>(shape_.format)](
@@ -270,23 +281,11 @@ private:
         const MatrixKernels& matrix = *shape_.matrix;
         const std::int64_t row_tiles = buffer_rows_ / matrix_tile;
         const std::uint8_t* wide_rows = wide_rows_of(place);
-        bool wide_columns = false;
-        bool wide = false;
-        if (!shape_.int8_dot) {
-            wide_columns = find_wide_columns(shape_, group, block, OrdinaryScales::of_tiles(), buffers_.wide_columns);
-            wide = wide_columns ||
-                   std::any_of(wide_rows, wide_rows + rows_.count, [](std::uint8_t row) { return row != 0; });
-            if (wide && !wide_columns) {
-                std::fill_n(buffers_.wide_columns, group.panels * panel_columns, std::uint8_t{0});
-            }
-        }
-        constexpr std::int64_t line_rows = matrix_tile;
-        const std::int64_t line_depth = shape_.int8_dot ? 4 : 2;
-        const std::int64_t tile_depth = line_rows * line_depth;
+        const bool wide = !shape_.int8_dot && find_wide(block, place, group, OrdinaryScales::of_tiles());
+        const std::int64_t tile_depth = matrix_tile * (shape_.int8_dot ? 4 : 2);
         const std::int64_t depth_tiles = (shape_.depth(block) + tile_depth - 1) / tile_depth;
         for (std::int64_t first = 0; first < group.panels; first += 2) {
-            const PanelGroup pair{group.scales + first * group.stride, group.elements + first * group.stride,
-                                  group.stride, 2};
+            const PanelGroup pair = part_of(group, first, 2);
             const TileLines lines = tile_lines(block, pair, depth_tiles);
             MatrixCall call{};
             call.row_tiles = row_tiles;

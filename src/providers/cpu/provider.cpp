@@ -18,8 +18,8 @@ public:
     CpuProvider() {
         info_.name = std::string("cpu");
         info_.version = std::string("1");
-        info_.description = fmt::format("all variants on the CPU, f32 tiles; fastest kernels here: {}",
-                                        cpu::available_families().front()->name);
+        info_.description =
+            fmt::format("all variants on the CPU; fastest kernels here: {}", cpu::available_families().front()->name);
         info_.support.fill({true, Accumulation::fp32, ScaleRange::full});
     }
 

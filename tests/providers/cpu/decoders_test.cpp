@@ -190,20 +190,19 @@ TEST(CpuDecoders, Bf16LinesOfEveryElementCodeAndScale) {
     const Bf16Decoders& decoders = *family->bf16;
     for (const PanelFormat& format : panel_formats) {
         const auto index = static_cast<std::size_t>(format.format);
-        if (format.element == Element::i8) {
+        if (format.element == Element::i8 || format.element == Element::bf16) {
             ASSERT_EQ(decoders.panel[index], nullptr);
             continue;
         }
         const PairOrder order = format.element == Element::e2m1 ? PairOrder::of_e2m1 : PairOrder::consecutive;
         const std::int64_t group = group_sizes[static_cast<std::size_t>(format.scale)];
-        const unsigned codes = format.element == Element::bf16 ? 65536 : format.element == Element::e2m1 ? 16 : 256;
+        const unsigned codes = format.element == Element::e2m1 ? 16 : 256;
         const bool scaled = format.scale != GroupScale::none;
-        std::vector<std::uint8_t> elements(static_cast<std::size_t>(k_block * panel_columns * 2));
+        std::vector<std::uint8_t> elements(static_cast<std::size_t>(k_block * panel_columns));
         std::vector<std::uint8_t> scales(static_cast<std::size_t>(8 * panel_columns));
         std::vector<std::uint16_t> lines(static_cast<std::size_t>(k_block * panel_columns));
         const auto code_at = [&](std::int64_t k, std::int64_t column, std::int64_t round) {
-            return static_cast<unsigned>(k + 31 * column + (format.element == Element::bf16 ? 617 : 37) * round) %
-                   codes;
+            return static_cast<unsigned>(k + 31 * column + 37 * round) % codes;
         };
         for (std::int64_t round = 0; round < 256; ++round) {
             const auto scale_at = [&](std::int64_t g, std::int64_t column) {

@@ -19,9 +19,9 @@
 /// The order of 8- and 4-bit floats is that in which interleaving the bytes of two look-ups (unpacklo, unpackhi within
 /// 128 bits) gives 32-bit lanes of one column and two k as bf16, which each of these elements is exactly.
 ///
-/// Files of kernels that are compiled for one instruction set include headers of this folder, structures and intrinsics,
-/// nothing else: a function template or inline function that other files share, compiled there, could be the copy that
-/// the linker keeps, and then run on a machine that lacks the instructions.
+/// Files of kernels that are compiled for one instruction set include headers of this folder, structures and
+/// intrinsics, nothing else: a function template or inline function that other files share, compiled there, could be
+/// the copy that the linker keeps, and then run on a machine that lacks the instructions.
 #pragma once
 
 #include <cstddef>
@@ -177,8 +177,9 @@ using DecodePanelBf16 = void (*)(const std::uint8_t* elements, const std::uint8_
                                  std::uint8_t* lines);
 
 struct Bf16Decoders {
-    DecodeRowBf16 row[element_count];            ///< by Element; none for int8
-    DecodePanelBf16 panel[weight_format_count];  ///< by WeightFormat; likewise
+    DecodeRowBf16 row[element_count];  ///< by Element; none for int8
+    DecodePanelBf16
+        panel[weight_format_count];  ///< by WeightFormat; none for bf16 and int8, which tiles take as packed
 };
 
 /// Rows of a tile, and lines: a tile of W is 16 lines of a panel.

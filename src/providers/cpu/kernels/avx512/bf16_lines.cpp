@@ -27,9 +27,7 @@ __m512i high_pairs(const HalfBytes& halves) { return _mm512_unpackhi_epi8(halves
 template <Element E>
 void decode_line(const std::uint8_t* at, __m512i* out) {
     const __m512i codes = _mm512_loadu_si512(at);
-    if constexpr (E == Element::bf16) {
-        out[0] = codes;
-    } else if constexpr (E == Element::e2m1) {
+    if constexpr (E == Element::e2m1) {
         const HalfBytes even = half_bytes<E>(_mm512_and_si512(codes, bytes(0x0F)));
         const HalfBytes odd = half_bytes<E>(_mm512_and_si512(_mm512_srli_epi16(codes, 4), bytes(0x0F)));
         out[0] = low_pairs(even);   // 0, 2
@@ -131,7 +129,7 @@ using enum GroupScale;
 
 constinit const Bf16Decoders avx512_bf16_decoders{
     {decode_row<bf16>, nullptr, decode_row<e4m3>, decode_row<e5m2>, decode_row<e2m1>},
-    {decode_panel<bf16, none>, nullptr, decode_panel<e4m3, none>, decode_panel<e5m2, none>, decode_panel<e4m3, ue8m0>,
+    {nullptr, nullptr, decode_panel<e4m3, none>, decode_panel<e5m2, none>, decode_panel<e4m3, ue8m0>,
      decode_panel<e5m2, ue8m0>, decode_panel<e2m1, ue8m0>, decode_panel<e2m1, ue4m3>}};
 
 }  // namespace moegemm::cpu
