@@ -81,13 +81,7 @@ void DecodedPlan::do_pack(const Operands& operands, const Tensor& packed, void* 
     const GemmSpec& s = spec();
     auto* const front = static_cast<std::uint8_t*>(packed.data());
     PackCall call{};
-    call.header.format = static_cast<std::uint32_t>(format_);
-    call.header.experts = s.experts;
-    call.header.n = s.n;
-    call.header.k = s.k;
-    call.header.bytes = parts_.bytes;
-    call.front = front;
-    call.blocks = front + parts_.blocks;
+    call.blocks = front;
     call.row_factors = reinterpret_cast<float*>(front + parts_.row_factors);
     call.w = operands.w.as<const std::uint8_t>();
     call.w_scale = operands.w_scale.as<const std::uint8_t>();
@@ -138,13 +132,13 @@ void DecodedPlan::do_run(const Operands& operands, void* stream) {
         a = call.out;
     }
     const auto* const front = static_cast<const std::uint8_t*>(operands.packed_w.data());
-    PackedWeights packed{front + parts_.blocks, reinterpret_cast<const float*>(front + parts_.row_factors),
-                         PackedShape::of(s.n, s.k)};
+    PackedWeights packed{front, reinterpret_cast<const float*>(front + parts_.row_factors), PackedShape::of(s.n, s.k)};
     Call call = output_call(s, operands);
     call.depth = static_cast<int>(s.k * info(DType::bf16).bytes);
     call.weights_first_out = weights_leave_first(s.max_rows, s.experts, kernel_.tile_rows, parts_.bytes);
     Maps maps{};
     maps.a = matrix_map(a, DType::bf16, rows, s.k, kernel_.a_box);
+    maps.a_part = matrix_map(a, DType::bf16, rows, s.k, kernel_.a_part_box);
     if (call.y_map) {
         maps.y = matrix_map(operands.y.data(), s.dst, rows, s.n, wgmma_rows);
     }

@@ -10,12 +10,17 @@ namespace moegemm::hopper {
 template <WeightFormat weights>
 struct DecodedFew {
     static constexpr WeightFormat format = weights;
-    static constexpr DecodedShape shape{4, 64, 8, 0, 0, 12};
+    static constexpr DecodedShape shape{4, 64, 8, 32, 0, 0, 12};
+};
+template <WeightFormat weights>
+struct DecodedSome {
+    static constexpr WeightFormat format = weights;
+    static constexpr DecodedShape shape{2, 128, 64, 64, 2, 8, 12};
 };
 template <WeightFormat weights>
 struct DecodedMany {
     static constexpr WeightFormat format = weights;
-    static constexpr DecodedShape shape{2, 256, 64, 2, 8, 6};
+    static constexpr DecodedShape shape{2, 256, 64, 64, 2, 8, 12};
 };
 
 template <class Kind>
@@ -25,13 +30,15 @@ template <class Kind>
     Kernel kernel{name, reinterpret_cast<const void*>(&decoded_weights<Kind>), shape.threads(), smem.bytes()};
     kernel.tile_rows = shape.tile().rows;
     kernel.tile_columns = shape.tile().columns;
-    kernel.a_box = shape.box;
+    kernel.a_box = shape.large_box;
+    kernel.a_part_box = shape.small_box;
     return kernel;
 }
 
 template <WeightFormat format>
 [[nodiscard]] KernelSet decoded_set() {
-    return {Kernel{}, decoded_kernel<DecodedFew<format>>("decoded_64x256"),
+    return {decoded_kernel<DecodedFew<format>>("decoded_64x256"),
+            decoded_kernel<DecodedSome<format>>("decoded_128x128"),
             decoded_kernel<DecodedMany<format>>("decoded_256x128")};
 }
 

@@ -14,8 +14,8 @@
 /// words of the next. A warp loads weights, by plain copies of packed blocks (packed_weights.hpp), another rows of A, a
 /// third finds the tiles.
 ///
-/// Two shapes: four consumers and up to 64 tokens where the weights' way from memory is all that counts, two and up to
-/// 256 where the products are.
+/// Shapes: four consumers and up to 64 tokens where the weights' way from memory is all that counts, two and up to 128
+/// or 256 where the products are.
 #pragma once
 
 #include <algorithm>
@@ -39,8 +39,9 @@ namespace moegemm::hopper {
 
 struct DecodedShape {
     int consumers;  ///< warpgroups, 64 rows of W each
-    int tokens;     ///< rows of A in a tile at most: 64 or 256
-    int box;        ///< rows of A that one copy brings
+    int tokens;     ///< rows of A in a tile at most: 64, 128 or 256
+    int small_box;  ///< rows of A that one copy brings to tiles of up to two such boxes
+    int large_box;  ///< and to larger ones: small copies are slow
     int y_buffers;  ///< of each consumer; none: y is written from registers
     int group;      ///< TileShape::group
     int most_stages;
@@ -165,6 +166,19 @@ __device__ __forceinline__ void store_by_buffers(const Call& call, const CUtenso
     }
 }
 
+/// Calls `act` with the narrowest product that has a column for each of `rows`, of those of `least`, least + `step`, …
+/// `most` columns; where `step` is 0, each is twice as wide as the one before.
+template <int least, int step, int most, class Act>
+__device__ __forceinline__ void with_columns(int rows, const Act& act) {
+    if constexpr (least < most) {
+        if (rows > least) {
+            with_columns<least + (step == 0 ? least : step), step, most>(rows, act);
+            return;
+        }
+    }
+    act(std::integral_constant<int, least>{});
+}
+
 /// \tparam Kind holds the DecodedShape `shape` and the WeightFormat `format`
 template <class Kind>
 __global__ void __launch_bounds__(Kind::shape.threads(), 1)
@@ -222,15 +236,18 @@ __global__ void __launch_bounds__(Kind::shape.threads(), 1)
         } else if (warp == 1) {  // rows of A, which the kernel before may still be writing
             ptx::wait_for_kernel_before();
             while (tiles.next(tile)) {
-                const int boxes = ceil_div(tile.rows, shape.box);
+                const bool small = tile.rows <= 2 * shape.small_box;
+                const CUtensorMap* const map = small ? &maps.a_part : &maps.a;
+                const int box_rows = small ? shape.small_box : shape.large_box;
+                const int boxes = ceil_div(tile.rows, box_rows);
                 for (int step = 0; step < steps && leader; ++step) {
                     ptx::mbarrier_wait(ring.empty(place.stage), place.parity ^ 1);
                     const ptx::SharedAddress barrier = ring.full(place.stage);
                     const ptx::SharedAddress a = shared + place.stage * plan.stage_bytes();
-                    ptx::mbarrier_arrive_expect(barrier, boxes * shape.box * row_bytes);
+                    ptx::mbarrier_arrive_expect(barrier, boxes * box_rows * row_bytes);
                     for (int box = 0; box < boxes; ++box) {
-                        ptx::tma_load_2d(a + box * shape.box * row_bytes, &maps.a, barrier, step * WeightBlock::depth,
-                                         tile.row + box * shape.box, ptx::Evict::last);
+                        ptx::tma_load_2d(a + box * box_rows * row_bytes, map, barrier, step * WeightBlock::depth,
+                                         tile.row + box * box_rows, ptx::Evict::last);
                     }
                     place.advance();
                 }
@@ -308,26 +325,8 @@ __global__ void __launch_bounds__(Kind::shape.threads(), 1)
                     release(place.stage);
                     place.advance();
                 }
-            } else if constexpr (shape.many()) {
-                if (tile.rows <= 64) {
-                    do_tile(std::integral_constant<int, 64>{});
-                } else if (tile.rows <= 128) {
-                    do_tile(std::integral_constant<int, 128>{});
-                } else if (tile.rows <= 192) {
-                    do_tile(std::integral_constant<int, 192>{});
-                } else {
-                    do_tile(std::integral_constant<int, 256>{});
-                }
             } else {
-                if (tile.rows <= 8) {
-                    do_tile(std::integral_constant<int, 8>{});
-                } else if (tile.rows <= 16) {
-                    do_tile(std::integral_constant<int, 16>{});
-                } else if (tile.rows <= 32) {
-                    do_tile(std::integral_constant<int, 32>{});
-                } else {
-                    do_tile(std::integral_constant<int, 64>{});
-                }
+                with_columns<shape.many() ? 64 : 8, shape.many() ? 64 : 0, shape.tokens>(tile.rows, do_tile);
             }
         }
         if (shape.y_buffers > 0 && thread == 0) {

@@ -33,9 +33,6 @@ __global__ void __launch_bounds__(threads, 1) pack_row_block(const __grid_consta
             call.w_scale[scales::w_scale_index(call.layout, expert, row, column, call.n, call.scale_columns)];
         return is_ue8m0 ? code : code & 127;
     };
-    if (row_block == 0 && expert == 0 && thread < static_cast<int>(sizeof(PackedHeader))) {
-        call.front[thread] = reinterpret_cast<const std::uint8_t*>(&call.header)[thread];
-    }
     if (thread < rows) {
         largest[thread] = 0;
         has_nan[thread] = 0;

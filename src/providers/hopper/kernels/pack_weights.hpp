@@ -9,14 +9,11 @@
 #include <moegemm/scale_layout.hpp>
 
 #include "providers/hopper/kernels/packed_weights.hpp"
-#include "providers/hopper/packed_header.hpp"
 
 namespace moegemm::hopper {
 
 /// The contract's W and b_scale, and where they go.
 struct PackCall {
-    PackedHeader header;
-    std::uint8_t* front;  ///< where the header is written
     std::uint8_t* blocks;
     float* row_factors;
     const std::uint8_t* w;        ///< (E, N, K · bits / 8)

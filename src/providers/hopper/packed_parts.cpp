@@ -1,4 +1,4 @@
-#include "providers/hopper/packed_header.hpp"
+#include "providers/hopper/packed_parts.hpp"
 
 #include "op/checked.hpp"
 
@@ -9,11 +9,9 @@ PackedParts packed_parts(WeightFormat format, std::int64_t experts, std::int64_t
     constexpr const char* what = "packed weights";
     const PackedShape shape = PackedShape::of(n, k);
     const std::int64_t rows = checked_mul(experts, shape.row_blocks, what);
-    PackedParts parts{};
-    parts.blocks = alignment;
     const std::int64_t blocks = checked_mul(checked_mul(rows, shape.depths, what), block_of(format).bytes(), what);
-    parts.row_factors =
-        checked_add(checked_add(parts.blocks, blocks, what), alignment - 1, what) / alignment * alignment;
+    PackedParts parts{};
+    parts.row_factors = checked_add(blocks, alignment - 1, what) / alignment * alignment;
     parts.bytes = checked_add(
         parts.row_factors, checked_mul(rows, WeightBlock::rows * static_cast<std::int64_t>(sizeof(float)), what), what);
     return parts;
