@@ -1,0 +1,226 @@
+/// \file
+/// What packing does, thread by thread, between barriers: the same source on the host, where tests run all threads of a
+/// block one after the other and take every value back.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include <moegemm/formats/bits.hpp>
+#include <moegemm/hd.hpp>
+#include <moegemm/scale_layout.hpp>
+
+#include "providers/hopper/kernels/packed_weights.hpp"
+#include "providers/hopper/kernels/weight_decode.hpp"
+
+namespace moegemm::hopper {
+
+/// The contract's W and b_scale, and where they go.
+struct PackCall {
+    std::uint8_t* blocks;  ///< aligned to 16 bytes
+    float* row_factors;
+    const std::uint8_t* w;        ///< (E, N, K · bits / 8)
+    const std::uint8_t* w_scale;  ///< codes of E matrices of (N, scale_columns)
+    ScaleLayout layout;
+    std::int64_t n;
+    std::int64_t row_bytes;  ///< of W
+    std::int64_t scale_columns;
+    PackedShape shape;
+    bool in_words;  ///< whether rows of W are aligned to 4 bytes
+};
+
+/// A block of rows of one expert: first its rows' bases, from all their scales; then blocks along K, four at a time, by
+/// way of memory that the threads share; then the rows' factors. In `pack_row_block`, a barrier of all threads goes
+/// between any two steps.
+template <WeightFormat format>
+struct RowBlockPacking {
+    static constexpr int threads = 256;
+    static constexpr int depths_at_once = 4;
+
+    static constexpr int rows = WeightBlock::rows;
+    static constexpr int bits = block_of(format).bits;
+    static constexpr int group = block_of(format).group;
+    static constexpr int block_groups = block_of(format).groups();
+    static constexpr int groups = block_groups * depths_at_once;  ///< of a row
+    static constexpr int block_row_bytes = WeightBlock::depth * bits / 8;
+    static constexpr int row_bytes = block_row_bytes * depths_at_once;
+    static constexpr int threads_a_row = threads / rows;
+    static constexpr int threads_a_block = 128;
+    static constexpr bool is_ue8m0 = format != WeightFormat::e2m1_ue4m3;
+    static constexpr int nan_code = is_ue8m0 ? 255 : 127;
+    static constexpr int left_out = bits == 4 ? ScaleCode::e2m1_exponent : ScaleCode::e4m3_exponent;
+
+    /// What the threads share.
+    struct Shared {
+        alignas(4) std::uint8_t
+            values[rows][static_cast<std::size_t>(row_bytes + 4)];  ///< 4 more: rows begin in different banks
+        std::uint8_t codes[rows][static_cast<std::size_t>(groups)];
+        int largest[rows][threads_a_row];  ///< of each thread's scales
+        int has_nan[rows][threads_a_row];
+    };
+
+    using Words = std::uint32_t[static_cast<std::size_t>(bits)];  ///< a thread's of a block
+
+    const PackCall& call;
+    Shared& shared;
+    std::int64_t expert;
+    int row_block;
+
+    /// Looks at a thread's share of the scales of its row.
+    MOEGEMM_HD constexpr void look_at_scales(int thread) const {
+        const int row = thread / threads_a_row;
+        int most = 0;
+        bool nan = false;
+        if (exists(row)) {
+            for (std::int64_t column = thread % threads_a_row; column < call.scale_columns; column += threads_a_row) {
+                const int code = scale_code(row, column);
+                nan = nan || code == nan_code;
+                most = code != nan_code && code > most ? code : most;
+            }
+        }
+        shared.largest[row][thread % threads_a_row] = most;
+        shared.has_nan[row][thread % threads_a_row] = nan ? 1 : 0;
+    }
+
+    /// Loads a thread's share of the blocks `depth` … depth + 3; what lies outside of W is 0.
+    MOEGEMM_HD void load(int thread, int depth) const {
+        const std::int64_t first_byte = static_cast<std::int64_t>(depth) * block_row_bytes;
+        const auto inside = [&](int row, int byte) { return exists(row) && first_byte + byte < call.row_bytes; };
+        if (call.in_words) {
+            for (int at = thread * 4; at < rows * row_bytes; at += threads * 4) {
+                const int row = at / row_bytes;
+                const int byte = at % row_bytes;
+                std::uint32_t word = 0;
+                if (inside(row, byte)) {
+                    std::memcpy(&word, __builtin_assume_aligned(row_of(row) + first_byte + byte, 4), 4);
+                }
+                std::memcpy(__builtin_assume_aligned(&shared.values[row][byte], 4), &word, 4);
+            }
+        } else {
+            for (int at = thread; at < rows * row_bytes; at += threads) {
+                const int row = at / row_bytes;
+                const int byte = at % row_bytes;
+                shared.values[row][byte] = inside(row, byte) ? row_of(row)[first_byte + byte] : std::uint8_t{0};
+            }
+        }
+        for (int at = thread; at < rows * groups; at += threads) {
+            const int row = at / groups;
+            const std::int64_t column = static_cast<std::int64_t>(depth) * block_groups + at % groups;
+            shared.codes[row][at % groups] = exists(row) && column < call.scale_columns
+                                                 ? static_cast<std::uint8_t>(scale_code(row, column))
+                                                 : std::uint8_t{0};
+        }
+    }
+
+    /// Stores a thread's share of these blocks, packed.
+    MOEGEMM_HD void store(int thread, int depth) const {
+        for (int own = thread / threads_a_block; own < depths_at_once && depth + own < call.shape.depths;
+             own += threads / threads_a_block) {
+            constexpr WeightBlock block = block_of(format);
+            std::uint8_t* const target = call.blocks + call.shape.block(expert, row_block, depth + own) * block.bytes();
+            const int lane = thread % threads_a_block;
+            Words words;
+            make_words(lane, own, words);
+            for (int piece = 0; piece < bits / 4; ++piece) {
+                std::memcpy(__builtin_assume_aligned(target + WeightBlock::value_offset(lane, piece), 16),
+                            words + piece * 4, 16);
+            }
+            for (int at = lane; at < rows * block_groups; at += threads_a_block) {
+                const int row = at / block_groups;
+                const int which = at % block_groups;
+                target[block.scale_offset(row, which)] =
+                    packed_scale(shared.codes[row][own * block_groups + which], largest(row));
+            }
+        }
+    }
+
+    /// Stores the factor of a thread's row.
+    MOEGEMM_HD constexpr void store_row_factor(int thread) const {
+        if (thread < rows) {
+            const std::int64_t row = (expert * call.shape.row_blocks + row_block) * rows + thread;
+            call.row_factors[row] = formats::bits_float(row_factor(largest(thread), has_nan(thread)));
+        }
+    }
+
+private:
+    [[nodiscard]] MOEGEMM_HD constexpr std::int64_t row_in_expert(int row) const {
+        return static_cast<std::int64_t>(row_block) * rows + row;
+    }
+    [[nodiscard]] MOEGEMM_HD constexpr bool exists(int row) const { return row_in_expert(row) < call.n; }
+    [[nodiscard]] MOEGEMM_HD constexpr const std::uint8_t* row_of(int row) const {
+        return call.w + (expert * call.n + row_in_expert(row)) * call.row_bytes;
+    }
+    [[nodiscard]] MOEGEMM_HD constexpr int scale_code(int row, std::int64_t column) const {
+        const int code = call.w_scale[scales::w_scale_index(call.layout, expert, row_in_expert(row), column, call.n,
+                                                            call.scale_columns)];
+        return is_ue8m0 ? code : code & 127;
+    }
+    [[nodiscard]] MOEGEMM_HD constexpr int largest(int row) const {
+        int most = 0;
+        for (const int code : shared.largest[row]) {
+            most = code > most ? code : most;
+        }
+        return most;
+    }
+    [[nodiscard]] MOEGEMM_HD constexpr bool has_nan(int row) const {
+        int any = 0;
+        for (const int nan : shared.has_nan[row]) {
+            any |= nan;
+        }
+        return any != 0;
+    }
+
+    /// The words of a lane's fragments in the block that is number `own` of those in shared memory.
+    MOEGEMM_HD constexpr void make_words(int lane, int own, Words& words) const {
+        for (int step = 0; step < WeightBlock::steps; ++step) {
+            std::uint8_t found[4][2]{};
+            for (int reg = 0; reg < 4; ++reg) {
+                const FragmentPlace place = fragment_place(lane, step, reg, 0);
+                const int k = own * WeightBlock::depth + place.k;
+                if constexpr (bits == 4) {
+                    std::uint8_t both = shared.values[place.row][k / 2];
+                    if (!is_ue8m0 && shared.codes[place.row][k / group] == 0) {
+                        both &= 0x88;  // a scale of 0, which the packed code cannot express
+                    }
+                    found[reg][0] = both & 15;
+                    found[reg][1] = both >> 4;
+                } else {
+                    for (int half = 0; half < 2; ++half) {
+                        found[reg][half] = shared.values[place.row][k + half];
+                        if ((found[reg][half] & 127) == 127) {
+                            shared.has_nan[place.row][0] = 1;
+                        }
+                    }
+                }
+            }
+            if constexpr (bits == 4) {
+                words[step] = e2m1_word(found);
+            } else {
+                const std::uint8_t upper[2][2] = {{found[0][0], found[0][1]}, {found[2][0], found[2][1]}};
+                const std::uint8_t lower[2][2] = {{found[1][0], found[1][1]}, {found[3][0], found[3][1]}};
+                words[step * 2] = e4m3_word(upper);
+                words[step * 2 + 1] = e4m3_word(lower);
+            }
+        }
+    }
+
+    /// \param code of the contract
+    /// \param most the largest one of its row that is not NaN
+    [[nodiscard]] MOEGEMM_HD static constexpr std::uint8_t packed_scale(int code, int most) {
+        constexpr std::uint8_t any = 8;  // of a group that has no values, or whose row has NaN for a factor
+        if constexpr (is_ue8m0) {
+            return code == nan_code ? any : packed_ue8m0(code, row_base(most, left_out), left_out);
+        } else {
+            return code == nan_code || code == 0 ? any : packed_ue4m3(code);
+        }
+    }
+
+    /// As an f32's bits: what scales leave out, or NaN.
+    [[nodiscard]] MOEGEMM_HD static constexpr std::uint32_t row_factor(int most, bool nan) {
+        const int power = is_ue8m0 ? row_base(most, left_out) : left_out - ScaleCode::ue4m3_raised;
+        return nan ? 0x7FC00000U : static_cast<std::uint32_t>(power + 127) << 23;
+    }
+};
+
+}  // namespace moegemm::hopper
