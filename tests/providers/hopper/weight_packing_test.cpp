@@ -66,7 +66,7 @@ struct Weights {
 };
 
 /// Which scales are drawn.
-enum class Draw { narrow, wide, any };
+enum class Draw { narrow /* of a row within rebase_span */, wide, any };
 
 /// \param nan_rows how many of some hundred rows have a NaN, as a scale or as a value
 Weights random_weights(WeightFormat format, ScaleLayout layout, Draw draw, int nan_rows, std::mt19937& random) {
@@ -94,7 +94,7 @@ Weights random_weights(WeightFormat format, ScaleLayout layout, Draw draw, int n
             for (std::int64_t column = 0; column < w.columns(); ++column) {
                 std::int64_t found = pick(0, 126) | pick(0, 1) << 7;  // ue4m3, whose highest bit means nothing
                 if (w.is_ue8m0()) {
-                    found = draw == Draw::narrow ? middle + pick(-8, 8)
+                    found = draw == Draw::narrow ? middle + pick(-7, 7)
                             : draw == Draw::wide ? middle + pick(-60, 60)
                                                  : pick(0, 254);
                 }
@@ -115,6 +115,8 @@ Weights random_weights(WeightFormat format, ScaleLayout layout, Draw draw, int n
 struct Packed {
     std::vector<std::uint8_t> bytes;
     std::vector<float> row_factors;
+    std::vector<std::uint8_t> row_tops;
+    std::uint32_t not_rebasable = 0;
 };
 
 /// All of pack's threads, one after the other between two barriers.
@@ -136,7 +138,7 @@ void pack_all(const PackCall& call, std::int64_t experts) {
                 with_all([&](int thread) { packing.load(thread, depth); });
                 with_all([&](int thread) { packing.store(thread, depth); });
             }
-            with_all([&](int thread) { packing.store_row_factor(thread); });
+            with_all([&](int thread) { packing.store_row(thread); });
         }
     }
 }
@@ -148,9 +150,12 @@ Packed pack(const Weights& w, bool in_words, std::uint8_t poison = 0xA5) {
     Packed packed;
     packed.bytes.assign(static_cast<std::size_t>(parts.row_factors), poison);
     packed.row_factors.assign(static_cast<std::size_t>(w.experts * shape.row_blocks * WeightBlock::rows), -1.0F);
+    packed.row_tops.assign(packed.row_factors.size(), poison);
     PackCall call{};
     call.blocks = packed.bytes.data();
     call.row_factors = packed.row_factors.data();
+    call.row_tops = packed.row_tops.data();
+    call.not_rebasable = &packed.not_rebasable;
     call.w = w.values.data();
     call.w_scale = w.scales.data();
     call.layout = w.layout;
@@ -184,16 +189,33 @@ public:
     }
 
     /// Decoded, times its scale's factor: exactly, in place of a bf16 product.
-    [[nodiscard]] double value(int step, int reg, int half) const {
+    /// \param shift added to the factor's exponent
+    [[nodiscard]] double value(int step, int reg, int half, int shift = 0) const {
         const FragmentPlace place = fragment_place(thread_, step, reg, half);
         const WeightBlock block = block_of(format_);
         const std::uint32_t code = block_[block.scale_offset(place.row, place.k / block.group)];
-        const std::uint32_t factors =
-            format_ == WeightFormat::e2m1_ue4m3 ? ue4m3_factors(code << 16 | code) : ue8m0_factors(code << 16 | code);
+        const std::uint32_t factors = (format_ == WeightFormat::e2m1_ue4m3 ? ue4m3_factors(code << 16 | code)
+                                                                           : ue8m0_factors(code << 16 | code)) +
+                                      static_cast<std::uint32_t>(shift) * 0x00800080U;
         const auto number = [half](std::uint32_t pair) {
             return static_cast<double>(Bf16::decode(static_cast<std::uint16_t>(pair >> (16 * half))));
         };
         return number(decoded(step, reg)) * number(factors);
+    }
+
+    /// The same as e4m3, of an mxfp4 row.
+    /// \param top the row's largest scale, as it is packed
+    [[nodiscard]] double rebased(int step, int reg, int half, int top) const {
+        const auto pair = [&](int of) {
+            std::uint32_t both = 0;
+            for (int h = 0; h < 2; ++h) {
+                const auto product = static_cast<float>(value(step, of, h, rebase_shift(top)));
+                both |= static_cast<std::uint32_t>(Bf16::encode(product)) << (16 * h);
+            }
+            return both;
+        };
+        const std::uint32_t four = e4m3_of_bf16(pair(reg % 2), pair(reg % 2 + 2));
+        return static_cast<double>(E4m3::decode(static_cast<std::uint8_t>(four >> (8 * (reg / 2 * 2 + half)))));
     }
 
 private:
@@ -229,6 +251,7 @@ bool is_bf16(double value) {
 /// How many weights were too small beside their row's largest scale.
 struct Seen {
     std::int64_t exact = 0;
+    std::int64_t rebased = 0;
     std::int64_t small = 0;
     std::int64_t nan_rows = 0;
 };
@@ -237,12 +260,20 @@ struct Seen {
 void expect_all_back(const Weights& w, const Packed& packed, Seen& seen) {
     const PackedShape shape = PackedShape::of(w.n, w.k);
     std::vector<bool> is_nan(packed.row_factors.size());
+    bool rebasable = w.format == WeightFormat::e2m1_ue8m0;
     for (std::int64_t expert = 0; expert < w.experts; ++expert) {
         for (std::int64_t row = 0; row < shape.row_blocks * WeightBlock::rows; ++row) {
             bool wanted = false;
+            int least = 255;
+            int most = 0;
             for (std::int64_t k = 0; k < w.k && row < w.n; ++k) {
                 wanted = wanted || std::isnan(w.weight(expert, row, k));
+                if (const int code = w.scales[w.scale_byte(expert, row, k / block_of(w.format).group)]; code != 255) {
+                    least = std::min(least, code);
+                    most = std::max(most, code);
+                }
             }
+            rebasable = rebasable && (least > most || is_rebasable(least, most));
             const auto at = static_cast<std::size_t>(expert * shape.row_blocks * WeightBlock::rows + row);
             const float factor = packed.row_factors[at];
             ASSERT_EQ(std::isnan(factor), wanted) << "row " << row;
@@ -250,6 +281,9 @@ void expect_all_back(const Weights& w, const Packed& packed, Seen& seen) {
             is_nan[at] = wanted;
             seen.nan_rows += wanted ? 1 : 0;
         }
+    }
+    if (w.format == WeightFormat::e2m1_ue8m0) {
+        ASSERT_EQ(packed.not_rebasable == 0, rebasable);
     }
     for (std::int64_t expert = 0; expert < w.experts; ++expert) {
         for (int row_block = 0; row_block < shape.row_blocks; ++row_block) {
@@ -280,6 +314,12 @@ void expect_all_back(const Weights& w, const Packed& packed, Seen& seen) {
                     ASSERT_EQ(std::signbit(found), std::signbit(wanted));
                     ASSERT_TRUE(is_bf16(found)) << found;
                     ++seen.exact;
+                    if (rebasable) {
+                        const int top = packed.row_tops[at];
+                        const double as_e4m3 = ThreadsFragments(w.format, block, thread).rebased(step, reg, half, top);
+                        ASSERT_EQ(std::ldexp(as_e4m3 * factor, top - 127 - 126 - rebase_top), wanted);
+                        ++seen.rebased;
+                    }
                 }
             }
         }
@@ -307,8 +347,12 @@ Seen expect_all_back(WeightFormat format, Draw draw, int nan_rows) {
 }
 
 TEST(HopperPacking, EveryMxfp4WeightComesBack) {
-    EXPECT_EQ(expect_all_back(WeightFormat::e2m1_ue8m0, Draw::narrow, 0).small, 0);
-    EXPECT_EQ(expect_all_back(WeightFormat::e2m1_ue8m0, Draw::wide, 10).small, 0);
+    for (const int nan_rows : {0, 10}) {
+        const Seen narrow = expect_all_back(WeightFormat::e2m1_ue8m0, Draw::narrow, nan_rows);
+        EXPECT_EQ(narrow.small, 0);
+        EXPECT_EQ(narrow.rebased, narrow.exact);
+        EXPECT_EQ(expect_all_back(WeightFormat::e2m1_ue8m0, Draw::wide, nan_rows).small, 0);
+    }
 }
 
 TEST(HopperPacking, EveryNvfp4WeightComesBack) {
@@ -337,6 +381,7 @@ TEST(HopperPacking, WritesEveryByteOfItsBlocksAndNoOther) {
         EXPECT_TRUE(std::equal(once.bytes.begin(), once.bytes.begin() + used, again.bytes.begin()));
         EXPECT_TRUE(std::all_of(once.bytes.begin() + used, once.bytes.end(), [](auto byte) { return byte == 0xA5; }));
         EXPECT_EQ(once.row_factors, again.row_factors);
+        EXPECT_EQ(once.row_tops == again.row_tops, format == WeightFormat::e2m1_ue8m0);  // the others have none
         EXPECT_EQ(std::count(once.row_factors.begin(), once.row_factors.end(), -1.0F), 0);
     }
 }
@@ -347,19 +392,24 @@ TEST(HopperPacking, ItsOrderIsThatOfItsVersion) {
     std::vector<std::uint32_t> found;
     for (const WeightFormat format : {WeightFormat::e2m1_ue8m0, WeightFormat::e2m1_ue4m3, WeightFormat::e4m3_ue8m0}) {
         std::mt19937 random(3);
-        const Packed packed = pack(random_weights(format, ScaleLayout::swizzled_128x4, Draw::wide, 5, random), true);
         Crc32 crc;
-        crc.add(packed.bytes);
-        for (const float factor : packed.row_factors) {
-            const std::uint32_t bits = std::isnan(factor) ? 0x7FC00000U : formats::float_bits(factor);
-            for (int i = 0; i < 4; ++i) {
-                const std::array<std::uint8_t, 1> byte{static_cast<std::uint8_t>(bits >> (8 * i))};
-                crc.add(byte);
+        for (const Draw draw : {Draw::narrow, Draw::wide, Draw::any}) {
+            const Packed packed = pack(random_weights(format, ScaleLayout::swizzled_128x4, draw, 10, random), true);
+            const auto add_word = [&](std::uint32_t word) {
+                for (int i = 0; i < 4; ++i) {
+                    crc.add(std::array<std::uint8_t, 1>{static_cast<std::uint8_t>(word >> (8 * i))});
+                }
+            };
+            crc.add(packed.bytes);
+            for (const float factor : packed.row_factors) {
+                add_word(formats::float_bits(factor));
             }
+            crc.add(packed.row_tops);
+            add_word(packed.not_rebasable);
         }
         found.push_back(crc.value());
     }
-    const std::vector<std::uint32_t> expected{0xB662E5EA, 0xE35E96D4, 0xDC42C257};
+    const std::vector<std::uint32_t> expected{0x7C682B62, 0x0EE06CC1, 0xBD5149FD};
     EXPECT_EQ(found, expected);
 }
 

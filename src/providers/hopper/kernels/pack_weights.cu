@@ -18,7 +18,7 @@ __global__ void __launch_bounds__(RowBlockPacking<format>::threads, 2)
         packing.store(thread, depth);
     }
     __syncthreads();
-    packing.store_row_factor(thread);
+    packing.store_row(thread);
 }
 
 template <WeightFormat format>

@@ -20,8 +20,10 @@ namespace moegemm::hopper {
 struct PackCall {
     std::uint8_t* blocks;  ///< aligned to 16 bytes
     float* row_factors;
-    const std::uint8_t* w;        ///< (E, N, K · bits / 8)
-    const std::uint8_t* w_scale;  ///< codes of E matrices of (N, scale_columns)
+    std::uint8_t* row_tops;
+    std::uint32_t* not_rebasable;  ///< 0 before
+    const std::uint8_t* w;         ///< (E, N, K · bits / 8)
+    const std::uint8_t* w_scale;   ///< codes of E matrices of (N, scale_columns)
     ScaleLayout layout;
     std::int64_t n;
     std::int64_t row_bytes;  ///< of W
@@ -31,7 +33,7 @@ struct PackCall {
 };
 
 /// A block of rows of one expert: first its rows' bases, from all their scales; then blocks along K, four at a time, by
-/// way of memory that the threads share; then the rows' factors. In `pack_row_block`, a barrier of all threads goes
+/// way of memory that the threads share; then what is one a row. In `pack_row_block`, a barrier of all threads goes
 /// between any two steps.
 template <WeightFormat format>
 struct RowBlockPacking {
@@ -56,7 +58,8 @@ struct RowBlockPacking {
         alignas(4) std::uint8_t
             values[rows][static_cast<std::size_t>(row_bytes + 4)];  ///< 4 more: rows begin in different banks
         std::uint8_t codes[rows][static_cast<std::size_t>(groups)];
-        int largest[rows][threads_a_row];  ///< of each thread's scales
+        int largest[rows][threads_a_row];  ///< of each thread's scales, but for NaN
+        int smallest[rows][threads_a_row];
         int has_nan[rows][threads_a_row];
     };
 
@@ -71,15 +74,18 @@ struct RowBlockPacking {
     MOEGEMM_HD constexpr void look_at_scales(int thread) const {
         const int row = thread / threads_a_row;
         int most = 0;
+        int least = nan_code;
         bool nan = false;
         if (exists(row)) {
             for (std::int64_t column = thread % threads_a_row; column < call.scale_columns; column += threads_a_row) {
                 const int code = scale_code(row, column);
                 nan = nan || code == nan_code;
                 most = code != nan_code && code > most ? code : most;
+                least = code < least ? code : least;
             }
         }
         shared.largest[row][thread % threads_a_row] = most;
+        shared.smallest[row][thread % threads_a_row] = least;
         shared.has_nan[row][thread % threads_a_row] = nan ? 1 : 0;
     }
 
@@ -107,9 +113,9 @@ struct RowBlockPacking {
         for (int at = thread; at < rows * groups; at += threads) {
             const int row = at / groups;
             const std::int64_t column = static_cast<std::int64_t>(depth) * block_groups + at % groups;
-            shared.codes[row][at % groups] = exists(row) && column < call.scale_columns
-                                                 ? static_cast<std::uint8_t>(scale_code(row, column))
-                                                 : std::uint8_t{0};
+            // What is not there is packed as NaN is: as a number that keeps out of the way.
+            shared.codes[row][at % groups] = static_cast<std::uint8_t>(
+                exists(row) && column < call.scale_columns ? scale_code(row, column) : nan_code);
         }
     }
 
@@ -135,11 +141,18 @@ struct RowBlockPacking {
         }
     }
 
-    /// Stores the factor of a thread's row.
-    MOEGEMM_HD constexpr void store_row_factor(int thread) const {
+    /// Stores what is one a row, for a thread's.
+    MOEGEMM_HD constexpr void store_row(int thread) const {
         if (thread < rows) {
             const std::int64_t row = (expert * call.shape.row_blocks + row_block) * rows + thread;
-            call.row_factors[row] = formats::bits_float(row_factor(largest(thread), has_nan(thread)));
+            const int most = largest(thread);
+            call.row_factors[row] = formats::bits_float(row_factor(most, has_nan(thread)));
+            if constexpr (format == WeightFormat::e2m1_ue8m0) {
+                call.row_tops[row] = packed_scale(most, most);
+                if (!is_rebasable(smallest(thread), most)) {
+                    *call.not_rebasable = 1;
+                }
+            }
         }
     }
 
@@ -162,6 +175,13 @@ private:
             most = code > most ? code : most;
         }
         return most;
+    }
+    [[nodiscard]] MOEGEMM_HD constexpr int smallest(int row) const {
+        int least = nan_code;
+        for (const int code : shared.smallest[row]) {
+            least = code < least ? code : least;
+        }
+        return least;
     }
     [[nodiscard]] MOEGEMM_HD constexpr bool has_nan(int row) const {
         int any = 0;
@@ -205,14 +225,14 @@ private:
         }
     }
 
+    /// NaN is the row's factor; its scales are packed as numbers, as are those of groups that have no values.
     /// \param code of the contract
     /// \param most the largest one of its row that is not NaN
     [[nodiscard]] MOEGEMM_HD static constexpr std::uint8_t packed_scale(int code, int most) {
-        constexpr std::uint8_t any = 8;  // of a group that has no values, or whose row has NaN for a factor
         if constexpr (is_ue8m0) {
-            return code == nan_code ? any : packed_ue8m0(code, row_base(most, left_out), left_out);
+            return packed_ue8m0(code == nan_code ? most : code, row_base(most, left_out), left_out);
         } else {
-            return code == nan_code || code == 0 ? any : packed_ue4m3(code);
+            return code == nan_code || code == 0 ? std::uint8_t{8} : packed_ue4m3(code);  // 8: any number
         }
     }
 

@@ -22,6 +22,9 @@ __device__ __forceinline__ void setmaxnreg_inc() {
 /// allowed to start earlier (PTX ISA, "griddepcontrol").
 __device__ __forceinline__ void wait_for_kernel_before() { asm volatile("griddepcontrol.wait;" ::: "memory"); }
 
+/// Lets the stream's next kernel start where it is allowed to, once all CTAs have said so or ended.
+__device__ __forceinline__ void let_next_kernel_start() { asm volatile("griddepcontrol.launch_dependents;"); }
+
 /// A barrier of `threads` threads; number 0 is __syncthreads'.
 __device__ __forceinline__ void named_barrier(int number, int threads) {
     asm volatile("bar.sync %0, %1;" ::"r"(number), "r"(threads) : "memory");
