@@ -91,7 +91,7 @@ DecodedPlan::Workspace DecodedPlan::workspace() const {
         if (rebases()) {
             append(parts.values, 1, values);
             append(parts.factors, sizeof(float), spec().max_rows);
-            append(parts.not_rebasable, sizeof(std::uint32_t), 1);
+            append(parts.rows_differ, sizeof(std::uint32_t), 1);
         }
     }
     return parts;
@@ -195,14 +195,15 @@ void DecodedPlan::do_run(const Operands& operands, void* stream) {
     if (rebases()) {
         const RebasedRows rebased{workspace + workspace_.values,
                                   reinterpret_cast<float*>(workspace + workspace_.factors),
-                                  reinterpret_cast<std::uint32_t*>(workspace + workspace_.not_rebasable)};
-        cuda::check(cudaMemsetAsync(rebased.not_rebasable, 0, sizeof(std::uint32_t), cuda_stream),
+                                  reinterpret_cast<std::uint32_t*>(workspace + workspace_.rows_differ)};
+        cuda::check(cudaMemsetAsync(rebased.rows_differ, 0, sizeof(std::uint32_t), cuda_stream),
                     "cudaMemsetAsync of the workspace");
         cuda::check(rebase_rows(widening, rebased, cuda_stream), "rebase_rows");
-        route = {{rebased.not_rebasable, packed.not_rebasable}, rebased.factors};
+        route = {rebased.rows_differ, rebased.factors};
         multiply(rebased_, rebased.values, DType::e4m3);
-        widening.needed_by[0] = route.gates[0];
-        widening.needed_by[1] = route.gates[1];
+        widening.not_rebasable = packed.not_rebasable;
+        widening.rows_differ = route.rows_differ;
+        widening.token_factors = route.token_factors;
     }
     cuda::check(widen_rows(s.a, s.row().scale_dtype, widening, cuda_stream), "widen_rows");
     multiply(kernel_, widening.out, DType::bf16);

@@ -42,9 +42,9 @@ public:
 private:
     /// Where the parts of the workspace lie.
     struct Workspace {
-        std::int64_t values = 0;         ///< e4m3, where operands are rebased; bf16 lies at the front
-        std::int64_t factors = 0;        ///< of rebased rows
-        std::int64_t not_rebasable = 0;  ///< a word
+        std::int64_t values = 0;       ///< e4m3, where operands are rebased; bf16 lies at the front
+        std::int64_t factors = 0;      ///< of rebased rows
+        std::int64_t rows_differ = 0;  ///< a word
         std::int64_t bytes = 0;
     };
     void do_pack(const Operands& operands, const Tensor& packed, void* stream) override;

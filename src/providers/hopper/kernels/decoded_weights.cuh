@@ -93,8 +93,8 @@ template <bool rebased>
 class OwnFactors {
 public:
     __device__ __forceinline__ OwnFactors(const Call& call, const PackedWeights& packed, const Route& route,
-                                          const Tile& tile, int column, int thread)
-        : tokens_(route.token_factors + tile.row), rows_(tile.rows) {
+                                          bool some_rows, const Tile& tile, int column, int thread)
+        : tokens_(route.token_factors + tile.row), rows_(tile.rows), some_rows_(some_rows) {
         const std::int64_t own = static_cast<std::int64_t>(tile.expert) * packed.shape.row_blocks * WeightBlock::rows +
                                  column + accumulator_row(thread, 0);
 #pragma unroll
@@ -112,6 +112,11 @@ public:
     [[nodiscard]] __device__ __forceinline__ float token(int at) const {
         return rebased ? at < rows_ ? __ldg(tokens_ + at) : 0.0F : alpha_;
     }
+    /// Whether this kernel stores the tile's row `at`, one that the tile has.
+    [[nodiscard]] __device__ __forceinline__ bool stores(int at) const {
+        return !some_rows_ || (__ldg(tokens_ + at) < 0.0F) != rebased;
+    }
+    [[nodiscard]] __device__ __forceinline__ bool some_rows() const { return some_rows_; }
     /// \param which of the thread's two columns
     [[nodiscard]] __device__ __forceinline__ float apply(float sum, int which, float token) const {
         return sum * of_column_[which] * token;
@@ -120,6 +125,7 @@ public:
 private:
     const float* tokens_;
     int rows_;
+    bool some_rows_;
     float of_column_[2];
     float alpha_;
 };
@@ -141,7 +147,7 @@ __device__ __forceinline__ void store_from_registers(const Call& call, const Fac
             const float even_row = factors.apply(sums[first + h * 2], h, token[0]);
             const float odd_row = factors.apply(sums[first + h * 2 + 1], h, token[1]);
             const float received = __shfl_xor_sync(~0U, odd != 0 ? even_row : odd_row, 4);
-            if (at < tile.rows) {
+            if (at < tile.rows && factors.stores(at)) {
                 store_pair(call, tile.row + at, own_column + h * 8 - odd, odd != 0 ? received : even_row,
                            odd != 0 ? odd_row : received);
             }
@@ -165,7 +171,10 @@ __device__ __forceinline__ void store_by_buffers(const Call& call, const CUtenso
         if (thread == 0) {
             ptx::bulk_wait_read<count - 1>();
         }
-        ptx::named_barrier(barrier, warpgroup);
+        const int own = chunk * 64 + thread % 64;
+        const bool all = !factors.some_rows()
+                             ? (ptx::named_barrier(barrier, warpgroup), true)
+                             : ptx::named_barrier_all(barrier, warpgroup, own >= tile.rows || factors.stores(own));
         const ptx::SharedAddress buffer = buffers + next * SmemPlan::y_buffer_bytes;
 #pragma unroll
         for (int step = 0; step < 4; ++step) {
@@ -186,8 +195,12 @@ __device__ __forceinline__ void store_by_buffers(const Call& call, const CUtenso
         }
         ptx::fence_async_shared();
         ptx::named_barrier(barrier, warpgroup);
-        copy_out(call, y_map, buffer, {tile.expert, tile.row + chunk * 64, tile.rows - chunk * 64, column, wgmma_rows},
-                 column, thread);
+        const TilePart part{tile.expert, tile.row + chunk * 64, tile.rows - chunk * 64, column, wgmma_rows};
+        if (all) {
+            copy_out(call, y_map, buffer, part, column, thread);
+        } else {
+            copy_rows(call, buffer, part, column, thread, [&](int row) { return factors.stores(chunk * 64 + row); });
+        }
         if (thread == 0) {
             ptx::bulk_commit();
         }
@@ -224,11 +237,14 @@ __global__ void __launch_bounds__(Kind::shape.threads(), 1)
     const ptx::SharedAddress shared = ptx::shared_address(memory);
     const RingBarriers<stages> ring{shared + plan.barrier_offset()};
     const TileQueue<stages> queue{shared + plan.tile_offset()};
-    if (route.gates[0] != nullptr) {
+    bool some_rows = Kind::rebased;
+    if (route.rows_differ != nullptr) {
         ptx::wait_for_kernel_before();
-        if (((__ldcg(route.gates[0]) | __ldcg(route.gates[1])) == 0) != Kind::rebased) {
+        const bool can_rebase = __ldcg(packed.not_rebasable) == 0;
+        if (Kind::rebased ? !can_rebase : can_rebase && __ldcg(route.rows_differ) == 0) {
             return;
         }
+        some_rows = can_rebase;
     }
     if (threadIdx.x == 0) {
         queue.init();
@@ -306,6 +322,7 @@ __global__ void __launch_bounds__(Kind::shape.threads(), 1)
         const ptx::SharedAddress buffers = shared + plan.y_offset() + role * shape.y_buffers * SmemPlan::y_buffer_bytes;
         int next_buffer = 0;
         const auto release = [&](int stage) {
+            __syncwarp();  // what other lanes have read is read
             if (thread % 32 == 0) {
                 ptx::mbarrier_arrive(ring.empty(stage));
             }
@@ -382,7 +399,6 @@ __global__ void __launch_bounds__(Kind::shape.threads(), 1)
                     ptx::wgmma_wait<0>();
                     ptx::settle(part);
                     if (piece == tokens / piece_tokens - 1) {
-                        __syncwarp();
                         release(place.stage);
                     }
 #pragma unroll
@@ -396,7 +412,7 @@ __global__ void __launch_bounds__(Kind::shape.threads(), 1)
         // A tile of at most `tokens` rows, from the ring to y.
         const auto do_tile = [&]<int tokens>(std::integral_constant<int, tokens>) {
             const int column = tile.column + role * wgmma_rows;
-            const OwnFactors<Kind::rebased> factors(call, packed, route, tile, column, thread);
+            const OwnFactors<Kind::rebased> factors(call, packed, route, some_rows, tile, column, thread);
             float sums[tokens / 2];
 #pragma unroll
             for (float& sum : sums) {
@@ -422,7 +438,6 @@ __global__ void __launch_bounds__(Kind::shape.threads(), 1)
             if (role * wgmma_rows >= tile.columns || tile.column + role * wgmma_rows >= call.columns) {
                 for (int step = 0; step < steps; ++step) {  // nothing for this warpgroup
                     ptx::mbarrier_wait(ring.full(place.stage), place.parity);
-                    __syncwarp();
                     release(place.stage);
                     place.advance();
                 }

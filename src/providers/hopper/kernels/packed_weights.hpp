@@ -99,11 +99,12 @@ struct PackedWeights {
     PackedShape shape;
 };
 
-/// Which of two kernels does a call: where `gates` are not null, that of rebased operands does it if both words are 0,
-/// and that of bf16 if not.
+/// Which of two kernels does which rows of a call, where `rows_differ` is not null: with weights that can be rebased,
+/// that of rebased operands does the rows whose factor is not negative, and that of bf16 the others; with other
+/// weights, that of bf16 does all.
 struct Route {
-    const std::uint32_t* gates[2];
-    const float* token_factors;  ///< (R), of rebased activations
+    const std::uint32_t* rows_differ;  ///< other than 0 where some factor is negative
+    const float* token_factors;        ///< (R), of rebased activations; NaN is not negative
 };
 
 /// The k, within a block, of one of the eight values that a thread holds of a row pair and step, as register `reg` of

@@ -58,9 +58,12 @@ __global__ void __launch_bounds__(threads)
         least = 127;
     }
     if (threadIdx.x == 0) {
-        rebased.factors[row] = has_nan ? __int_as_float(0x7FC00000) : __int_as_float((most - rebase_top) << 23);
-        if (!is_rebasable(least, most)) {
-            *rebased.not_rebasable = 1;
+        const bool lossless = is_rebasable(least, most);
+        rebased.factors[row] = !lossless ? -1.0F
+                               : has_nan ? __int_as_float(0x7FC00000)
+                                         : __int_as_float((most - rebase_top) << 23);
+        if (!lossless) {
+            *rebased.rows_differ = 1;
         }
     }
     std::uint8_t* const target = rebased.values + static_cast<std::int64_t>(row) * call.depth;
@@ -70,12 +73,12 @@ __global__ void __launch_bounds__(threads)
         // A group of zeros may have any scale.
         const int exponent = min(max(code - most, -rebase_span), 0) + rebase_top + 127;
         // e2m1's bits as an f32's exponent and mantissa are the value · 2^-126, the subnormal too.
-        const float factor = __int_as_float(exponent << 23) * 0x1p126F;
+        const float factor = __int_as_float(exponent << 23);
         float decoded[values];
 #pragma unroll
         for (int i = 0; i < values; ++i) {
             const std::uint32_t nibble = (i < 8 ? words.x : words.y) >> (4 * (i % 8));
-            decoded[rebased_place(i)] = __uint_as_float((nibble & 8U) << 28 | (nibble & 7U) << 22) * factor;
+            decoded[rebased_place(i)] = __uint_as_float((nibble & 8U) << 28 | (nibble & 7U) << 22) * 0x1p126F * factor;
         }
         std::uint32_t packed[4];
 #pragma unroll

@@ -12,9 +12,9 @@ namespace moegemm::hopper {
 
 /// Where they go.
 struct RebasedRows {
-    std::uint8_t* values;          ///< (R, K) e4m3, groups of 16 in the order of rebased_place
-    float* factors;                ///< (R): what a row's sums are multiplied by
-    std::uint32_t* not_rebasable;  ///< becomes other than 0 where a row's scales are too far apart; 0 before
+    std::uint8_t* values;  ///< (R, K) e4m3, groups of 16 in the order of rebased_place
+    float* factors;        ///< (R): what a row's sums are multiplied by; negative where its scales are too far apart
+    std::uint32_t* rows_differ;  ///< becomes other than 0 where one is negative; 0 before
 };
 
 /// Starts writing the rows that m_indptr gives to experts; mxfp4's alone. As with widen_rows, the kernel that follows

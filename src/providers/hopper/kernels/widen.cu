@@ -1,5 +1,7 @@
 #include "providers/hopper/kernels/widen.hpp"
 
+#include <algorithm>
+
 #include <cuda_bf16.h>
 #include <cuda_fp8.h>
 
@@ -48,20 +50,12 @@ __device__ __forceinline__ void decode(std::uint32_t word, float* out) {
     }
 }
 
-/// A block a row.
+/// Of a whole block.
 template <DType a, DType scale>
-__global__ void __launch_bounds__(threads) widen(const __grid_constant__ WidenCall call) {
+__device__ __forceinline__ void widen_row(const WidenCall& call, int row) {
     constexpr int bits = a == DType::e2m1x2 ? 4 : 8;
     constexpr int group = scale == DType::ue8m0 ? 32 : 16;
     constexpr int words = values * bits / 32;
-    ptx::let_next_kernel_start();
-    const int row = static_cast<int>(blockIdx.x);
-    if (call.needed_by[0] != nullptr) {
-        ptx::wait_for_kernel_before();
-        if ((__ldcg(call.needed_by[0]) | __ldcg(call.needed_by[1])) == 0) {
-            return;
-        }
-    }
     const RowOwner owner = owner_of(call.m_indptr, call.experts, row);
     if (owner.expert < 0) {
         return;
@@ -109,8 +103,30 @@ __global__ void __launch_bounds__(threads) widen(const __grid_constant__ WidenCa
 }
 
 template <DType a, DType scale>
+__global__ void __launch_bounds__(threads) widen(const __grid_constant__ WidenCall call) {
+    ptx::let_next_kernel_start();
+    const bool choice = call.rows_differ != nullptr;
+    bool all = true;
+    if (choice) {
+        ptx::wait_for_kernel_before();
+        all = __ldcg(call.not_rebasable) != 0;
+        if (!all && __ldcg(call.rows_differ) == 0) {
+            return;
+        }
+    }
+    for (int row = static_cast<int>(blockIdx.x); row < call.rows; row += static_cast<int>(gridDim.x)) {
+        if (all || __ldcg(call.token_factors + row) < 0.0F) {
+            widen_row<a, scale>(call, row);
+        }
+    }
+}
+
+template <DType a, DType scale>
 cudaError_t launch(const WidenCall& call, cudaStream_t stream) {
-    widen<a, scale><<<static_cast<unsigned>(call.rows), threads, 0, stream>>>(call);
+    // Where there is likely nothing to do, few blocks look.
+    constexpr int few_blocks = 2048;
+    const int blocks = call.rows_differ == nullptr ? call.rows : std::min(call.rows, few_blocks);
+    widen<a, scale><<<static_cast<unsigned>(blocks), threads, 0, stream>>>(call);
     return cudaGetLastError();
 }
 

@@ -18,11 +18,13 @@ struct WidenCall {
     std::int64_t scale_columns;
     const std::int32_t* m_indptr;  ///< (E + 1)
     int experts;
-    int rows;                           ///< R
-    int depth;                          ///< K
-    std::uint16_t* out;                 ///< (R, K) bf16
-    const std::uint32_t* needed_by[2];  ///< nothing is done where both words are 0, as the kernel before leaves them;
-                                        ///< null: always
+    int rows;            ///< R
+    int depth;           ///< K
+    std::uint16_t* out;  ///< (R, K) bf16
+    // Where there is a choice (Route, packed_weights.hpp), of the rows only those that become bf16; null: all.
+    const std::uint32_t* not_rebasable;
+    const std::uint32_t* rows_differ;
+    const float* token_factors;
 };
 
 /// Starts writing the rows that m_indptr gives to experts: code · scale, exact wherever bf16 has it as a normal number.

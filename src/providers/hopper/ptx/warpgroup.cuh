@@ -30,6 +30,18 @@ __device__ __forceinline__ void named_barrier(int number, int threads) {
     asm volatile("bar.sync %0, %1;" ::"r"(number), "r"(threads) : "memory");
 }
 
+/// The same barrier, and whether `value` is true of all threads.
+__device__ __forceinline__ bool named_barrier_all(int number, int threads, bool value) {
+    int all;
+    asm volatile(
+        "{\n.reg .pred p;\nsetp.ne.s32 p, %3, 0;\nbarrier.cta.red.and.aligned.pred p, %1, %2, p;\n"
+        "selp.s32 %0, 1, 0, p;\n}"
+        : "=r"(all)
+        : "r"(number), "r"(threads), "r"(static_cast<int>(value))
+        : "memory");
+    return all != 0;
+}
+
 /// Arrives at such a barrier without waiting.
 __device__ __forceinline__ void named_barrier_arrive(int number, int threads) {
     asm volatile("bar.arrive %0, %1;" ::"r"(number), "r"(threads) : "memory");
