@@ -40,8 +40,8 @@ struct VariantSupport {
 /// What a provider says of itself.
 struct ProviderInfo {
     std::string name;
-    std::string version;  ///< another one wherever the order of packed weights changes: files of them name it
-    std::string description;            ///< one line
+    std::string version;      ///< another one wherever the order of packed weights changes: files of them name it
+    std::string description;  ///< one line
     DLDeviceType device_type = kDLCPU;  ///< where its tensors live
     bool needs_host_counts = false;     ///< whether run() refuses to work without Operands::host_m_indptr
     std::string unavailable;  ///< why it cannot work on this machine, with the system's own reason; else empty
