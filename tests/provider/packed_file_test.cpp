@@ -76,28 +76,28 @@ TEST(Crc32, DoesNotDependOnThePieces) {
 class PackedFile : public testing::Test {
 protected:
     PackedFile() {
-        info.name = "carrier";
-        info.version = "3";
-        spec.variant = Variant::mxfp4;
-        spec.a = DType::e4m3;
-        spec.w = DType::e2m1x2;
-        spec.scale_layout = ScaleLayout::swizzled_128x4;
-        spec.experts = 2;
-        spec.n = 20;
-        spec.k = 64;
-        spec.max_rows = 8;
+        info_.name = "carrier";
+        info_.version = "3";
+        spec_.variant = Variant::mxfp4;
+        spec_.a = DType::e4m3;
+        spec_.w = DType::e2m1x2;
+        spec_.scale_layout = ScaleLayout::swizzled_128x4;
+        spec_.experts = 2;
+        spec_.n = 20;
+        spec_.k = 64;
+        spec_.max_rows = 8;
         std::mt19937 random(1);
-        packed.resize(1000);
-        std::generate(packed.begin(), packed.end(), [&] { return static_cast<std::uint8_t>(random()); });
+        packed_.resize(1000);
+        std::generate(packed_.begin(), packed_.end(), [&] { return static_cast<std::uint8_t>(random()); });
         std::ostringstream out;
-        save_packed(out, info, spec, packed);
-        file = out.str();
+        save_packed(out, info_, spec_, packed_);
+        file_ = out.str();
     }
 
     [[nodiscard]] std::vector<std::uint8_t> load(const std::string& from) const {
         std::istringstream in(from);
-        std::vector<std::uint8_t> loaded(packed.size());
-        load_packed(in, info, spec, loaded);
+        std::vector<std::uint8_t> loaded(packed_.size());
+        load_packed(in, info_, spec_, loaded);
         return loaded;
     }
     /// \param value, allowed parts of the error's texts
@@ -108,43 +108,43 @@ protected:
     /// The file as another provider, version or spec would have written it.
     [[nodiscard]] std::string file_of(const std::function<void(ProviderInfo&, GemmSpec&)>& change,
                                       std::size_t bytes = 1000) const {
-        ProviderInfo other_info = info;
-        GemmSpec other_spec = spec;
+        ProviderInfo other_info = info_;
+        GemmSpec other_spec = spec_;
         change(other_info, other_spec);
-        std::vector<std::uint8_t> other = packed;
+        std::vector<std::uint8_t> other = packed_;
         other.resize(bytes);
         std::ostringstream out;
         save_packed(out, other_info, other_spec, other);
         return out.str();
     }
 
-    ProviderInfo info;
-    GemmSpec spec;
-    std::vector<std::uint8_t> packed;
-    std::string file;
+    ProviderInfo info_;
+    GemmSpec spec_;
+    std::vector<std::uint8_t> packed_;
+    std::string file_;
 };
 
-TEST_F(PackedFile, ComesBack) { EXPECT_EQ(load(file), packed); }
+TEST_F(PackedFile, ComesBack) { EXPECT_EQ(load(file_), packed_); }
 
 TEST_F(PackedFile, IsAsDocumented) {
     const auto number = [&](std::size_t at, std::size_t bytes) {
         std::uint64_t found = 0;
         for (std::size_t i = bytes; i > 0; --i) {
-            found = found << 8 | static_cast<std::uint8_t>(file[at + i - 1]);
+            found = found << 8 | static_cast<std::uint8_t>(file_[at + i - 1]);
         }
         return found;
     };
     const auto text = [&](std::size_t at, std::size_t bytes) {
-        const std::string found = file.substr(at, bytes);
-        const std::string used = found.substr(0, found.find('\0'));
+        const std::string found = file_.substr(at, bytes);
+        std::string used = found.substr(0, found.find('\0'));
         EXPECT_EQ(found, used + std::string(bytes - used.size(), '\0'));
         return used;
     };
-    ASSERT_EQ(file.size(), header_bytes + packed.size());
-    EXPECT_EQ(file.substr(0, 8), "\x89MOEP\r\n\x1A");
+    ASSERT_EQ(file_.size(), header_bytes + packed_.size());
+    EXPECT_EQ(file_.substr(0, 8), "\x89MOEP\r\n\x1A");
     EXPECT_EQ(number(8, 4), 1U);
     EXPECT_EQ(number(12, 4), header_bytes);
-    EXPECT_EQ(number(16, 8), packed.size());
+    EXPECT_EQ(number(16, 8), packed_.size());
     EXPECT_EQ(number(24, 8), 2U);
     EXPECT_EQ(number(32, 8), 20U);
     EXPECT_EQ(number(40, 8), 64U);
@@ -153,31 +153,31 @@ TEST_F(PackedFile, IsAsDocumented) {
     EXPECT_EQ(text(80, 32), "swizzled_128x4");
     EXPECT_EQ(text(112, 64), "carrier");
     EXPECT_EQ(text(176, 72), "3");
-    EXPECT_EQ(number(248, 4), crc_of(file.substr(header_bytes)));
-    EXPECT_EQ(number(header_crc_at, 4), crc_of(file.substr(0, header_crc_at)));
-    EXPECT_TRUE(std::equal(packed.begin(), packed.end(), file.begin() + header_bytes,
+    EXPECT_EQ(number(248, 4), crc_of(file_.substr(header_bytes)));
+    EXPECT_EQ(number(header_crc_at, 4), crc_of(file_.substr(0, header_crc_at)));
+    EXPECT_TRUE(std::equal(packed_.begin(), packed_.end(), file_.begin() + header_bytes,
                            [](std::uint8_t byte, char c) { return static_cast<char>(byte) == c; }));
 }
 
 TEST_F(PackedFile, EveryTextThatTheTablesHaveFits) {
     for (const VariantInfo& row : variants) {
         for (const ScaleLayout layout : row.layouts) {
-            spec.variant = row.id;
-            spec.w = row.w;
-            spec.scale_layout = layout;
+            spec_.variant = row.id;
+            spec_.w = row.w;
+            spec_.scale_layout = layout;
             std::ostringstream out;
-            save_packed(out, info, spec, packed);
-            EXPECT_EQ(load(out.str()), packed);
+            save_packed(out, info_, spec_, packed_);
+            EXPECT_EQ(load(out.str()), packed_);
         }
     }
 }
 
 TEST_F(PackedFile, ServesPlansThatDifferInOtherThings) {
-    spec.max_rows = 99;
-    spec.dst = DType::f16;
-    spec.a = DType::e5m2;
-    spec.has_alpha = true;
-    EXPECT_EQ(load(file), packed);
+    spec_.max_rows = 99;
+    spec_.dst = DType::f16;
+    spec_.a = DType::e5m2;
+    spec_.has_alpha = true;
+    EXPECT_EQ(load(file_), packed_);
 }
 
 TEST_F(PackedFile, OfSomethingElseIsRefusedByTheFieldsName) {
@@ -204,7 +204,7 @@ TEST_F(PackedFile, OfSomethingElseIsRefusedByTheFieldsName) {
 TEST_F(PackedFile, OfSizesThatNothingHasIsRefused) {
     for (const std::size_t at : {16U, 24U, 32U, 40U}) {
         for (const std::uint64_t number : {std::uint64_t{0}, std::uint64_t{1} << 40, ~std::uint64_t{0}}) {
-            std::string other = file;
+            std::string other = file_;
             put_little_endian(other, at, number, 8);
             EXPECT_TRUE(refuses(sealed(other), " " + std::to_string(number), " "));
         }
@@ -212,11 +212,11 @@ TEST_F(PackedFile, OfSizesThatNothingHasIsRefused) {
 }
 
 TEST_F(PackedFile, OfAnotherLayoutIsRefused) {
-    std::string other = file;
+    std::string other = file_;
     put_little_endian(other, 8, 2, 4);
     EXPECT_TRUE(refuses(other, "layout version 2", "layout version 1"));
     EXPECT_TRUE(refuses(sealed(other), "layout version 2", "layout version 1"));
-    other = file;
+    other = file_;
     put_little_endian(other, 12, 512, 4);
     EXPECT_TRUE(refuses(sealed(other), "header bytes 512", "header bytes 256"));
 }
@@ -225,40 +225,40 @@ TEST_F(PackedFile, OfSomebodyElseIsRefused) {
     EXPECT_TRUE(refuses("", "another signature", "a file of packed weights"));
     EXPECT_TRUE(refuses("\x89MOEP\r\n", "another signature", "a file of packed weights"));
     EXPECT_TRUE(refuses(std::string(2000, '\0'), "another signature", "a file of packed weights"));
-    std::string text_mode = file;
+    std::string text_mode = file_;
     text_mode.erase(5, 1);  // a carriage return that went missing
     EXPECT_TRUE(refuses(text_mode, "another signature", "a file of packed weights"));
 }
 
 TEST_F(PackedFile, NamesItsTextsInPrintableCharacters) {
-    std::string other = file;
+    std::string other = file_;
     other.replace(112, 7, "\x1B[31mx\xFF");
     EXPECT_TRUE(refuses(sealed(other), "provider \"?[31mx?\"", "provider \"carrier\""));
-    other = file;
+    other = file_;
     other[112 + 20] = 'x';  // behind the zero that ends the name
     EXPECT_TRUE(refuses(sealed(other), "provider \"carrier\"", "provider \"carrier\""));
 }
 
 TEST_F(PackedFile, CutShortAnywhereIsRefused) {
     for (std::size_t size = 8; size < header_bytes; ++size) {
-        ASSERT_TRUE(refuses(file.substr(0, size), "a header of " + std::to_string(size) + " bytes", "cut short"));
+        ASSERT_TRUE(refuses(file_.substr(0, size), "a header of " + std::to_string(size) + " bytes", "cut short"));
     }
-    for (std::size_t size = 0; size < packed.size(); ++size) {
-        ASSERT_TRUE(refuses(file.substr(0, header_bytes + size), "a file of " + std::to_string(size) + " packed bytes",
+    for (std::size_t size = 0; size < packed_.size(); ++size) {
+        ASSERT_TRUE(refuses(file_.substr(0, header_bytes + size), "a file of " + std::to_string(size) + " packed bytes",
                             "1000 packed bytes: the file was cut short"));
     }
 }
 
 TEST_F(PackedFile, WithMoreBehindIsRefused) {
-    EXPECT_TRUE(refuses(file + 'x', "more than 1000", "nothing behind"));
-    EXPECT_TRUE(refuses(file + file, "more than 1000", "nothing behind"));
+    EXPECT_TRUE(refuses(file_ + 'x', "more than 1000", "nothing behind"));
+    EXPECT_TRUE(refuses(file_ + file_, "more than 1000", "nothing behind"));
 }
 
 TEST_F(PackedFile, EveryDamagedByteOfTheHeaderIsRefused) {
     std::mt19937 random(1);
     for (std::size_t at = 0; at < header_bytes; ++at) {
         for (int i = 0; i < 8; ++i) {
-            std::string other = file;
+            std::string other = file_;
             other[at] = static_cast<char>(static_cast<std::uint8_t>(other[at]) ^ (random() % 255 + 1));
             ASSERT_THROW((void)load(other), Error) << at;
             if (at >= 12) {
@@ -272,8 +272,8 @@ TEST_F(PackedFile, EveryDamagedByteOfTheHeaderIsRefused) {
 }
 
 TEST_F(PackedFile, EveryDamagedPackedByteIsRefused) {
-    for (std::size_t at = header_bytes; at < file.size(); ++at) {
-        std::string other = file;
+    for (std::size_t at = header_bytes; at < file_.size(); ++at) {
+        std::string other = file_;
         other[at] = static_cast<char>(static_cast<std::uint8_t>(other[at]) ^ 0x10U);
         ASSERT_TRUE(refuses(other, "checksum", "damaged"));
     }
@@ -281,65 +281,65 @@ TEST_F(PackedFile, EveryDamagedPackedByteIsRefused) {
 
 TEST_F(PackedFile, RefusedHeadersLeaveThePackedBytesAlone) {
     std::istringstream in(file_of([](ProviderInfo&, GemmSpec& s) { s.n = 21; }));
-    std::vector<std::uint8_t> target(packed.size(), 0xA5);
-    EXPECT_THROW(load_packed(in, info, spec, target), Error);
+    std::vector<std::uint8_t> target(packed_.size(), 0xA5);
+    EXPECT_THROW(load_packed(in, info_, spec_, target), Error);
     EXPECT_TRUE(std::all_of(target.begin(), target.end(), [](std::uint8_t byte) { return byte == 0xA5; }));
 }
 
 TEST_F(PackedFile, IsNotWrittenWithoutBytesOrWithALongName) {
     std::ostringstream out;
     EXPECT_TRUE(throws_error(ErrorCode::invalid_argument, "packed_w", "0 bytes", "a plan that packs",
-                             [&] { save_packed(out, info, spec, {}); }));
+                             [&] { save_packed(out, info_, spec_, {}); }));
     const auto refuses_to_save = [&](std::string_view value) {
         return throws_error(ErrorCode::invalid_argument, "provider", value, "printable ASCII",
-                            [&] { save_packed(out, info, spec, packed); });
+                            [&] { save_packed(out, info_, spec_, packed_); });
     };
-    info.name = std::string(65, 'x');
+    info_.name = std::string(65, 'x');
     EXPECT_TRUE(refuses_to_save("provider of 65 bytes"));
-    info.name = "caf\xC3\xA9";
+    info_.name = "caf\xC3\xA9";
     EXPECT_TRUE(refuses_to_save("provider of 5 bytes"));
-    info.name = std::string(64, 'x');
-    info.version = std::string(73, '1');
+    info_.name = std::string(64, 'x');
+    info_.version = std::string(73, '1');
     EXPECT_TRUE(refuses_to_save("provider version of 73 bytes"));
     EXPECT_EQ(out.str(), "");
-    info.version = std::string(72, '1');
-    save_packed(out, info, spec, packed);
-    EXPECT_EQ(load(out.str()), packed);
+    info_.version = std::string(72, '1');
+    save_packed(out, info_, spec_, packed_);
+    EXPECT_EQ(load(out.str()), packed_);
 }
 
 TEST_F(PackedFile, IsNotWrittenWhereTheOrderIsThePlansOwn) {
-    info.packs_for_plan = true;
+    info_.packs_for_plan = true;
     std::ostringstream out;
     EXPECT_TRUE(throws_error(ErrorCode::unsupported, "packed_w", "provider carrier", "nothing but the spec",
-                             [&] { save_packed(out, info, spec, packed); }));
+                             [&] { save_packed(out, info_, spec_, packed_); }));
     EXPECT_TRUE(throws_error(ErrorCode::unsupported, "packed_w", "provider carrier", "nothing but the spec",
-                             [&] { (void)load(file); }));
-    EXPECT_TRUE(Registry::with_builtin().find("onednn")->info().packs_for_plan);
+                             [&] { (void)load(file_); }));
+    EXPECT_TRUE(Registry::with_builtin().find("onednn")->info_().packs_for_plan);
 }
 
 TEST_F(PackedFile, OnDisk) {
     const ScratchFolder folder;
     const std::filesystem::path path = folder.path() / "layer";
-    save_packed(path, info, spec, packed);
-    save_packed(path, info, spec, packed);  // in place of the first
-    std::vector<std::uint8_t> loaded(packed.size());
-    load_packed(path, info, spec, loaded);
-    EXPECT_EQ(loaded, packed);
+    save_packed(path, info_, spec_, packed_);
+    save_packed(path, info_, spec_, packed_);  // in place of the first
+    std::vector<std::uint8_t> loaded(packed_.size());
+    load_packed(path, info_, spec_, loaded);
+    EXPECT_EQ(loaded, packed_);
 
     const auto fails = [&](const std::filesystem::path& place, std::string_view value, const auto& action) {
         return throws_error(ErrorCode::io, place.string(), value, "that can be", [&] { action(place); });
     };
-    const auto save = [&](const std::filesystem::path& place) { save_packed(place, info, spec, packed); };
-    const auto load_from = [&](const std::filesystem::path& place) { load_packed(place, info, spec, loaded); };
+    const auto save = [&](const std::filesystem::path& place) { save_packed(place, info_, spec_, packed_); };
+    const auto load_from = [&](const std::filesystem::path& place) { load_packed(place, info_, spec_, loaded); };
     EXPECT_TRUE(fails(folder.path() / "none" / "layer", "No such file", save));
     EXPECT_TRUE(fails(folder.path(), "directory", save));
     EXPECT_TRUE(fails("/dev/full", "No space", save));
     EXPECT_TRUE(fails(folder.path() / "none", "No such file", load_from));
     EXPECT_TRUE(fails(folder.path(), "directory", load_from));
 
-    info.packs_for_plan = true;
+    info_.packs_for_plan = true;
     EXPECT_THROW(save(path), Error);
-    info.packs_for_plan = false;
+    info_.packs_for_plan = false;
     load_from(path);  // still there
 }
 

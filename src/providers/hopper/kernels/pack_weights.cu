@@ -11,6 +11,8 @@ __global__ void __launch_bounds__(RowBlockPacking<format>::threads, 2)
     const int thread = static_cast<int>(threadIdx.x);
     const Packing packing{call, shared, static_cast<std::int64_t>(blockIdx.y), static_cast<int>(blockIdx.x)};
     packing.look_at_scales(thread);
+    __syncthreads();
+    packing.look_at_values(thread);
     for (int depth = 0; depth < call.shape.depths; depth += Packing::depths_at_once) {
         __syncthreads();
         packing.load(thread, depth);

@@ -32,9 +32,9 @@ struct PackCall {
     bool in_words;  ///< whether rows of W are aligned to 4 bytes
 };
 
-/// A block of rows of one expert: first its rows' bases, from all their scales; then blocks along K, four at a time, by
-/// way of memory that the threads share; then what is one a row. In `pack_row_block`, a barrier of all threads goes
-/// between any two steps.
+/// A block of rows of one expert: first which scales each row has, from all of them; then blocks along K, four at a
+/// time, by way of memory that the threads share; then what is one a row. In `pack_row_block`, a barrier of all threads
+/// goes between any two steps.
 template <WeightFormat format>
 struct RowBlockPacking {
     static constexpr int threads = 256;
@@ -53,13 +53,31 @@ struct RowBlockPacking {
     static constexpr int nan_code = is_ue8m0 ? 255 : 127;
     static constexpr int left_out = bits == 4 ? ScaleCode::e2m1_exponent : ScaleCode::e4m3_exponent;
 
+    /// Scale codes from `least` to `most`, NaN left out.
+    struct Span {
+        int least;
+        int most;
+
+        [[nodiscard]] MOEGEMM_HD static constexpr Span none() { return {nan_code, 0}; }
+        MOEGEMM_HD constexpr void add(int code) {
+            if (code != nan_code) {
+                least = code < least ? code : least;
+                most = code > most ? code : most;
+            }
+        }
+        MOEGEMM_HD constexpr void add(const Span& other) {
+            least = other.least < least ? other.least : least;
+            most = other.most > most ? other.most : most;
+        }
+    };
+
     /// What the threads share.
     struct Shared {
         alignas(4) std::uint8_t
             values[rows][static_cast<std::size_t>(row_bytes + 4)];  ///< 4 more: rows begin in different banks
         std::uint8_t codes[rows][static_cast<std::size_t>(groups)];
-        int largest[rows][threads_a_row];  ///< of each thread's scales, but for NaN
-        int smallest[rows][threads_a_row];
+        Span all[rows][threads_a_row];   ///< of each thread's scales
+        Span used[rows][threads_a_row];  ///< of those that count
         int has_nan[rows][threads_a_row];
     };
 
@@ -73,20 +91,35 @@ struct RowBlockPacking {
     /// Looks at a thread's share of the scales of its row.
     MOEGEMM_HD constexpr void look_at_scales(int thread) const {
         const int row = thread / threads_a_row;
-        int most = 0;
-        int least = nan_code;
+        const int part = thread % threads_a_row;
+        Span span = Span::none();
         bool nan = false;
         if (exists(row)) {
-            for (std::int64_t column = thread % threads_a_row; column < call.scale_columns; column += threads_a_row) {
+            for (std::int64_t column = part; column < call.scale_columns; column += threads_a_row) {
                 const int code = scale_code(row, column);
                 nan = nan || code == nan_code;
-                most = code != nan_code && code > most ? code : most;
-                least = code < least ? code : least;
+                span.add(code);
             }
         }
-        shared.largest[row][thread % threads_a_row] = most;
-        shared.smallest[row][thread % threads_a_row] = least;
-        shared.has_nan[row][thread % threads_a_row] = nan ? 1 : 0;
+        shared.all[row][part] = span;
+        shared.has_nan[row][part] = nan ? 1 : 0;
+    }
+
+    /// Where a row's scales are so far apart that something would be lost: those of groups that are all zero do not
+    /// count, whatever they are.
+    MOEGEMM_HD void look_at_values(int thread) const {
+        const int row = thread / threads_a_row;
+        const int part = thread % threads_a_row;
+        Span span = shared.all[row][part];
+        if (is_ue8m0 && exists(row) && loses(span_of(shared.all[row]))) {
+            span = Span::none();
+            for (std::int64_t column = part; column < call.scale_columns; column += threads_a_row) {
+                if (has_values(row, column)) {
+                    span.add(scale_code(row, column));
+                }
+            }
+        }
+        shared.used[row][part] = span;
     }
 
     /// Loads a thread's share of the blocks `depth` … depth + 3; what lies outside of W is 0.
@@ -136,7 +169,7 @@ struct RowBlockPacking {
                 const int row = at / block_groups;
                 const int which = at % block_groups;
                 target[block.scale_offset(row, which)] =
-                    packed_scale(shared.codes[row][own * block_groups + which], largest(row));
+                    packed_scale(shared.codes[row][own * block_groups + which], span_of(shared.used[row]));
             }
         }
     }
@@ -145,11 +178,11 @@ struct RowBlockPacking {
     MOEGEMM_HD constexpr void store_row(int thread) const {
         if (thread < rows) {
             const std::int64_t row = (expert * call.shape.row_blocks + row_block) * rows + thread;
-            const int most = largest(thread);
-            call.row_factors[row] = formats::bits_float(row_factor(most, has_nan(thread)));
+            const Span span = span_of(shared.used[thread]);
+            call.row_factors[row] = formats::bits_float(row_factor(span, has_nan(thread)));
             if constexpr (format == WeightFormat::e2m1_ue8m0) {
-                call.row_tops[row] = packed_scale(most, most);
-                if (!is_rebasable(smallest(thread), most)) {
+                call.row_tops[row] = packed_scale(span.most, span);
+                if (!is_rebasable(span.least, span.most)) {
                     *call.not_rebasable = 1;
                 }
             }
@@ -169,19 +202,33 @@ private:
                                                             call.scale_columns)];
         return is_ue8m0 ? code : code & 127;
     }
-    [[nodiscard]] MOEGEMM_HD constexpr int largest(int row) const {
-        int most = 0;
-        for (const int code : shared.largest[row]) {
-            most = code > most ? code : most;
+    [[nodiscard]] MOEGEMM_HD static constexpr Span span_of(const Span (&parts)[threads_a_row]) {
+        Span span = Span::none();
+        for (const Span& part : parts) {
+            span.add(part);
         }
-        return most;
+        return span;
     }
-    [[nodiscard]] MOEGEMM_HD constexpr int smallest(int row) const {
-        int least = nan_code;
-        for (const int code : shared.smallest[row]) {
-            least = code < least ? code : least;
+    [[nodiscard]] MOEGEMM_HD static constexpr bool loses(const Span& span) {
+        return row_base(span.most, left_out) > 0 ||
+               (format == WeightFormat::e2m1_ue8m0 && !is_rebasable(span.least, span.most));
+    }
+    /// Whether a group has one that is not zero.
+    [[nodiscard]] MOEGEMM_HD bool has_values(int row, std::int64_t column) const {
+        constexpr int bytes = group * bits / 8;
+        constexpr std::uint32_t magnitudes = bits == 4 ? 0x77777777U : 0x7F7F7F7FU;
+        const std::uint8_t* const first = row_of(row) + column * bytes;
+        std::uint32_t any = 0;
+        for (int at = 0; at < bytes; at += 4) {
+            std::uint32_t word = 0;
+            if (call.in_words) {
+                std::memcpy(&word, __builtin_assume_aligned(first + at, 4), 4);
+            } else {
+                std::memcpy(&word, first + at, 4);
+            }
+            any |= word & magnitudes;
         }
-        return least;
+        return any != 0;
     }
     [[nodiscard]] MOEGEMM_HD constexpr bool has_nan(int row) const {
         int any = 0;
@@ -225,20 +272,22 @@ private:
         }
     }
 
-    /// NaN is the row's factor; its scales are packed as numbers, as are those of groups that have no values.
+    /// NaN is the row's factor. Its scales, and those of groups that have no values, are packed as numbers that the
+    /// row's others keep company.
     /// \param code of the contract
-    /// \param most the largest one of its row that is not NaN
-    [[nodiscard]] MOEGEMM_HD static constexpr std::uint8_t packed_scale(int code, int most) {
+    /// \param span of the row
+    [[nodiscard]] MOEGEMM_HD static constexpr std::uint8_t packed_scale(int code, const Span& span) {
         if constexpr (is_ue8m0) {
-            return packed_ue8m0(code == nan_code ? most : code, row_base(most, left_out), left_out);
+            const int kept = code < span.least || code > span.most ? span.most : code;
+            return packed_ue8m0(kept, row_base(span.most, left_out), left_out);
         } else {
             return code == nan_code || code == 0 ? std::uint8_t{8} : packed_ue4m3(code);  // 8: any number
         }
     }
 
     /// As an f32's bits: what scales leave out, or NaN.
-    [[nodiscard]] MOEGEMM_HD static constexpr std::uint32_t row_factor(int most, bool nan) {
-        const int power = is_ue8m0 ? row_base(most, left_out) : left_out - ScaleCode::ue4m3_raised;
+    [[nodiscard]] MOEGEMM_HD static constexpr std::uint32_t row_factor(const Span& span, bool nan) {
+        const int power = is_ue8m0 ? row_base(span.most, left_out) : left_out - ScaleCode::ue4m3_raised;
         return nan ? 0x7FC00000U : static_cast<std::uint32_t>(power + 127) << 23;
     }
 };
