@@ -146,7 +146,7 @@ class Plan:
         `out` means nothing. ``OSError`` for one that cannot be read.
         """
         on_cpu = self.device[0] == _CPU
-        host = out if on_cpu and out is not None else empty_bytes(None, (_CPU, 0), self.packed_bytes, "out")
+        host: Any = out if on_cpu and out is not None else empty_bytes(None, (_CPU, 0), self.packed_bytes, "out")
         self._core.load_packed(lend(host, "out", writable=True), path)
         return host if on_cpu else copy_to_device(host, self.device, out, "out")
 
