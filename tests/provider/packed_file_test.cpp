@@ -314,7 +314,7 @@ TEST_F(PackedFile, IsNotWrittenWhereTheOrderIsThePlansOwn) {
                              [&] { save_packed(out, info_, spec_, packed_); }));
     EXPECT_TRUE(throws_error(ErrorCode::unsupported, "packed_w", "provider carrier", "nothing but the spec",
                              [&] { (void)load(file_); }));
-    EXPECT_TRUE(Registry::with_builtin().find("onednn")->info_().packs_for_plan);
+    EXPECT_TRUE(Registry::with_builtin().find("onednn")->info().packs_for_plan);
 }
 
 TEST_F(PackedFile, OnDisk) {
