@@ -25,7 +25,7 @@ TEST(HopperChoice, MoreRowsNeverTakeSmallerTiles) {
 
 TEST(HopperChoice, MoreRowsNeverTakeSmallerTilesOfDecodedWeights) {
     const auto rows_of = [](Tiling tiling) {
-        return tiling == Tiling::few_16 ? 16 : tiling == Tiling::few_64 ? 32 : tiling == Tiling::many_128 ? 128 : 256;
+        return tiling == Tiling::few_64 ? 32 : tiling == Tiling::many_128 ? 128 : 256;
     };
     for (const std::int64_t experts : {1, 8, 16, 128, 384}) {
         for (const std::int64_t columns : {1, 768, 4096, 14336}) {
@@ -38,7 +38,7 @@ TEST(HopperChoice, MoreRowsNeverTakeSmallerTilesOfDecodedWeights) {
             EXPECT_EQ(before, 256);
         }
     }
-    EXPECT_EQ(choose_decoded_tiling(16 * 16, 16, 2048, 132), Tiling::few_16);
+    EXPECT_EQ(choose_decoded_tiling(1, 16, 2048, 132), Tiling::few_64);
     EXPECT_EQ(choose_decoded_tiling(32 * 16, 16, 2048, 132), Tiling::few_64);
     EXPECT_EQ(choose_decoded_tiling(128 * 16, 16, 2048, 132), Tiling::many_128);
     EXPECT_EQ(choose_decoded_tiling(512 * 16, 16, 2048, 132), Tiling::many_256);
