@@ -31,9 +31,9 @@ inline constexpr std::int64_t tma_bytes = 16;
     return mean <= 1 && used * column_tiles < processors ? Tiling::few_16 : Tiling::few_64;
 }
 
-/// The same for weights that are decoded on their way, whose kernels take up to 64, 128 and 256 rows of A × 256, 128
-/// and 128 rows of W. A decoded fragment serves all rows of its tile: as many as an expert has, unless there are so few
-/// tiles that half of the SMs would have none.
+/// The same for weights that are decoded on their way, whose kernels take up to 16 rows of A × 128 rows of W (few_16),
+/// 32 × 256 (few_64), 128 × 128 (many_128) and 256 × 128 (many_256). A decoded fragment serves all rows of its tile: as
+/// many as an expert has, unless there are so few tiles that half of the SMs would have none.
 [[nodiscard]] constexpr Tiling choose_decoded_tiling(std::int64_t rows, std::int64_t experts, std::int64_t columns,
                                                      int processors) noexcept {
     const std::int64_t mean = (rows + experts - 1) / experts;
@@ -44,7 +44,10 @@ inline constexpr std::int64_t tma_bytes = 16;
     if (mean > 128 && tiles(256, 128) > processors / 2) {
         return Tiling::many_256;
     }
-    return mean > 32 && tiles(128, 128) > processors / 2 ? Tiling::few_64 : Tiling::few_16;
+    if (mean > 32 && tiles(128, 128) > processors / 2) {
+        return Tiling::many_128;
+    }
+    return mean > 16 ? Tiling::few_64 : Tiling::few_16;
 }
 
 /// The nearest tiling that the kind of elements has a kernel for.
