@@ -21,6 +21,8 @@ ROWS = [1, 8, 32, 128, 512, 4096]
 CPU_SHAPES = [(8, 2048, 4096), (8, 4096, 2048)]  # of workloads/cpu.json
 CPU_ROWS = [1, 8, 32, 128, 512]
 HOPPER_VARIANTS = ["bf16", "int8", "fp8", "fp8_token", "fp8_block"]
+PROVIDERS_RECORD = "h200-providers.jsonl"
+GPU_PROVIDERS = ["hopper", "cuda", "flashinfer", "cudnn", "cublas"]
 SCALED_VARIANTS = ["mxfp8", "mxfp4", "mxfp4_a4", "mxfp4_a16", "nvfp4", "nvfp4_a16"]
 
 
@@ -147,6 +149,33 @@ def cuda_scaled():
     return table(["variant"] + [f"r = {ROWS[0]}"] + [str(r) for r in ROWS[1:]], rows)
 
 
+def beside(shapes):
+    """Times of every provider for GPUs on the same points, and the floors of the first."""
+    records = {name: points(PROVIDERS_RECORD, name) for name in GPU_PROVIDERS}
+    rows = []
+    for variant in ["bf16", "fp8"]:
+        for shape in shapes:
+            for r in ROWS:
+                key = variant, shape, r
+                floor = at(records["hopper"], *key)["floor"]
+                cells = [median_us(records[name][key]) if key in records[name] else None for name in GPU_PROVIDERS]
+                cells.append(max(floor["read_us"], floor["compute_us"]))
+                name = f"`{variant}`" + (" " + " × ".join(map(str, shape)) if len(shapes) > 1 else "")
+                rows.append([f"{name}, {r}"] + ["" if cell is None else microseconds(cell) for cell in cells])
+    first = "variant, E × N × K, rows an expert" if len(shapes) > 1 else "variant, rows an expert"
+    return table([first] + [f"`{name}`" for name in GPU_PROVIDERS] + ["floor"], rows)
+
+
+def providers_beside():
+    """Every provider at the largest layer of the points."""
+    return beside([(32, 4096, 7168)])
+
+
+def providers_beside_everywhere():
+    """Every provider at every point."""
+    return beside(SHAPES)
+
+
 def cpu_floors():
     """Geometric means of the multiple of the floor over the two (E, N, K) of workloads/cpu.json, and oneDNN's."""
     records, peers = points("cpu-avx512-vnni.jsonl", "cpu"), points("cpu-avx512-vnni.jsonl", "onednn")
@@ -170,6 +199,8 @@ TABLES = {
     "hopper_floors": hopper_floors,
     "cuda_beside_hopper": cuda_beside_hopper,
     "cuda_scaled": cuda_scaled,
+    "providers_beside": providers_beside,
+    "providers_beside_everywhere": providers_beside_everywhere,
 }
 
 

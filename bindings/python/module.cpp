@@ -16,6 +16,8 @@
 
 NB_MODULE(_core, module) {
     using namespace moegemm::python;
+    // A plan that lives until the interpreter ends, as an engine's does, is no leak to report.
+    nanobind::set_leak_warnings(false);
     module.attr("version") = MOEGEMM_VERSION;
     module.def(
         "variants",

@@ -143,6 +143,9 @@ nlohmann::ordered_json to_json(const Machine& machine) {
     for (const auto& [key, text] : machine.device) {
         json["device"][key] = text;
     }
+    for (const auto& [name, version] : machine.providers) {
+        json["providers"][name] = version;
+    }
     return json;
 }
 

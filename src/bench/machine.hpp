@@ -34,7 +34,8 @@ struct Machine {
     std::string os;                           ///< distribution and kernel version
     std::string compiler;                     ///< that built this program, and its build type
     std::string moegemm_version;
-    std::vector<std::pair<std::string, std::string>> device;  ///< Device::details of what the cases run on
+    std::vector<std::pair<std::string, std::string>> device;     ///< Device::details of what the cases run on
+    std::vector<std::pair<std::string, std::string>> providers;  ///< their names and versions, a library's where one is
     double load_1min = 0;  ///< load average: other work on the machine makes figures worthless
 };
 

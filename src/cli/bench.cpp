@@ -119,7 +119,8 @@ private:
 /// The sinks of a run, in the order in which they take a record.
 class Sinks {
 public:
-    Sinks(const Options& options, const bench::Device& device, StatusLine& line) {
+    Sinks(const Options& options, const bench::Device& device,
+          const std::vector<std::shared_ptr<const Provider>>& providers, StatusLine& line) {
         add<ClearStatusLine>(line);
         measured_ = add<MeasuredFloors>();
         if (!options.out.empty()) {
@@ -127,6 +128,9 @@ public:
             add<bench::JsonlSink>(bench::OutputFile::create(folder / "records.jsonl"));
             bench::Machine machine = bench::probe_machine();
             machine.device = device.details();
+            for (const auto& provider : providers) {
+                machine.providers.emplace_back(provider->info().name, provider->info().version);
+            }
             bench::write_machine(folder, machine);
             if (options.wants("csv")) {
                 add<bench::CsvSink>(bench::OutputFile::create(folder / "records.csv"));
@@ -202,7 +206,7 @@ int bench_command(const Options& options) {
     bench::RunOptions run = run_options(options, line);
     run.providers = choose_providers(options, open.registry, *device);
     // Nothing is written before everything of the command line has been understood.
-    const Sinks sinks(options, *device, line);
+    const Sinks sinks(options, *device, run.providers, line);
     bench::Runner runner(std::move(run), *device, sinks.pointers());
     bench::RunSummary summary;
     try {

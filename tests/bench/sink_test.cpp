@@ -269,7 +269,8 @@ TEST(TableSink, AStreamThatFailsIsAnError) {
 }
 
 TEST_F(SinkTest, MachineFileSaysWhatTheMachineIs) {
-    const Machine machine = probe_machine();
+    Machine machine = probe_machine();
+    machine.providers = {{"cudnn", "9.19.0"}, {"cpu", "1"}};
     EXPECT_FALSE(machine.cpu_name.empty());
     EXPECT_GE(machine.threads_allowed, 1);
     EXPECT_GT(machine.memory_bytes, 0);
@@ -279,6 +280,7 @@ TEST_F(SinkTest, MachineFileSaysWhatTheMachineIs) {
     const Json json = Json::parse(text_of(folder_ / "machine.json"));
     EXPECT_EQ(json["cpu"], machine.cpu_name);
     EXPECT_EQ(json["moegemm_version"], machine.moegemm_version);
+    EXPECT_EQ(json["providers"]["cudnn"], "9.19.0");
     EXPECT_TRUE(json["data_caches"].is_array());
 }
 

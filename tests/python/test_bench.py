@@ -89,6 +89,17 @@ def test_plugins_are_those_that_are_named(recorder_library: Path) -> None:
     assert row["provider"] == "recorder"
 
 
+def test_the_program_has_plugins_of_its_own(recorder_library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    how: dict[str, Any] = {"limit": 1, "dry_run": True, "providers": "recorder"}
+    with pytest.raises(ValueError, match="^--provider = recorder: "):
+        moegemm.bench(BF16, **how)
+    monkeypatch.setattr("moegemm._bench._PROGRAM_PLUGINS", recorder_library.parent)
+    for named in (None, "", "/no/such/folder"):
+        monkeypatch.setenv("MOEGEMM_PLUGIN_PATH", named) if named is not None else None
+        (row,) = moegemm.bench(BF16, **how)
+        assert row["provider"] == "recorder"
+
+
 def test_the_program_on_the_command_line() -> None:
     main = "import sys; sys.argv[1:] = ['verify', sys.argv[1]]; from moegemm._bench import program; program()"
     cases = str(ROOT / "tests" / "data" / "vectors")

@@ -14,13 +14,24 @@ from typing import Any, NoReturn
 #: Beside the package's plugins/, where it looks for them.
 _PROGRAM = Path(__file__).with_name("moegemm")
 
+#: Plug-ins for the program only, where the package has any: what they bring along is in no process of Python's.
+_PROGRAM_PLUGINS = Path(__file__).with_name("program_plugins")
+
 #: A case of a workload: the op's arguments, a list of values for a key standing for as many cases.
 Case = Mapping[str, Any]
 
 
 def program() -> NoReturn:
     """`moegemm` on the command line."""
-    os.execv(_PROGRAM, ["moegemm", *sys.argv[1:]])
+    os.execve(_PROGRAM, ["moegemm", *sys.argv[1:]], _environment())
+
+
+def _environment() -> dict[str, str]:
+    """The program's: ours, with its plug-ins behind those that MOEGEMM_PLUGIN_PATH names."""
+    if not _PROGRAM_PLUGINS.is_dir():
+        return dict(os.environ)
+    named = os.environ.get("MOEGEMM_PLUGIN_PATH", "")
+    return {**os.environ, "MOEGEMM_PLUGIN_PATH": f"{named}:{_PROGRAM_PLUGINS}" if named else str(_PROGRAM_PLUGINS)}
 
 
 def _names(option: str, names: str | Iterable[str] | None) -> list[str]:
@@ -123,7 +134,9 @@ def bench(
         options += ["--plugin", os.fspath(plugin)]
     with tempfile.TemporaryDirectory(prefix="moegemm-") as folder:
         command = [str(_PROGRAM), "bench", *_files(workload, folder), *options, "--format", "jsonl"]
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, env=_environment()
+        )
     records = [json.loads(line) for line in done.stdout.splitlines()]
     said = done.stderr.strip()
     if done.returncode == 2:

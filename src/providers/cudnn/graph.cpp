@@ -123,7 +123,8 @@ Graph::Graph(const Library& library, const Handle& handle, const GemmSpec& spec,
                                           .set_mode(fe::MoeGroupedMatmulMode_t::NONE)
                                           .set_compute_data_type(fe::DataType_t::FLOAT));
     if (spec.has_alpha) {
-        const auto alpha = tensor("alpha", uid_alpha, DType::f32, {1, 1, 1}, {1, 1, 1});
+        const std::int64_t values = library.takes_scalar() ? 1 : rows;
+        const auto alpha = tensor("alpha", uid_alpha, DType::f32, {1, values, 1}, {values, 1, 1});
         y->set_data_type(fe::DataType_t::FLOAT);
         y = graph.pointwise(y, alpha,
                             fe::graph::Pointwise_attributes()

@@ -31,7 +31,7 @@ struct CallMemory {
     void* tokens;
     void* weights;
     void* offsets;  ///< m_indptr
-    void* alpha;    ///< null where the spec has none
+    void* alpha;    ///< null where the spec has none; one value a row where the library takes no scalar
     void* y;
     void* workspace;
 };

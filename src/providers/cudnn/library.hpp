@@ -18,6 +18,10 @@ struct Library {
     /// A's.
     [[nodiscard]] bool takes_end() const noexcept { return number >= 92800; }
 
+    /// 9.19 reads a scalar that the products are multiplied by as if it had an element a row: from the second expert
+    /// on, from memory behind it. FlashInfer, which passes a scalar, asks for 9.21; earlier versions get one a row.
+    [[nodiscard]] bool takes_scalar() const noexcept { return number >= 92100; }
+
     /// \throws Error unsupported: not found, not loadable, or without the MoE grouped matmul
     [[nodiscard]] static Library load();
 };

@@ -26,12 +26,14 @@ public:
 private:
     void do_run(const Operands& operands, void* stream) override;
     [[nodiscard]] const Graph& graph_for(std::int64_t rows);
+    [[nodiscard]] bool needs_alpha_rows() const noexcept { return spec().has_alpha && !library_.takes_scalar(); }
 
     Library library_;
     std::mutex mutex_;  // a handle serves one thread at a time; guards the graphs, too
     std::unique_ptr<Handle> handle_;
     std::map<std::int64_t, std::unique_ptr<Graph>> graphs_;  ///< by their rows
     std::size_t workspace_bytes_ = 0;
+    std::size_t graph_bytes_ = 0;  ///< of the workspace, which cuDNN has; alpha's rows are behind
     std::string kernel_;
 };
 

@@ -26,10 +26,12 @@ TEST(CudnnLibrary, IsLoadedWithItsVersion) {
         EXPECT_EQ(library.version, "9.19.0");
         EXPECT_EQ(library.file.path(), fake("fake"));
         EXPECT_FALSE(library.takes_end());
+        EXPECT_FALSE(library.takes_scalar());
     }
     const ScopedVariable use("MOEGEMM_CUDNN", fake("9_28"));
     EXPECT_EQ(cudnn::Library::load().version, "9.28.1");
     EXPECT_TRUE(cudnn::Library::load().takes_end());
+    EXPECT_TRUE(cudnn::Library::load().takes_scalar());
 }
 
 TEST(CudnnLibrary, OthersAreRefused) {

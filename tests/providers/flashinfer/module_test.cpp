@@ -3,6 +3,7 @@
 #include <fstream>
 #include <iterator>
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <moegemm/error.hpp>
@@ -149,6 +150,64 @@ TEST(FlashInferModule, LaunchesThatFailedAreErrors) {
     EXPECT_TRUE(throws_error(ErrorCode::internal, "gemm_sm90", "an illegal memory access", "before the call",
                              [] { call_through(faulty / "broken_context"); }));
 }
+
+/// How many arguments a function takes.
+std::size_t argument_count(flashinfer::Signature signature) {
+    using flashinfer::Signature;
+    switch (signature) {
+        case Signature::segment_sm80:
+            return 10;
+        case Signature::segment_sm90:
+            return 12;
+        case Signature::block_sm120:
+        case Signature::mx_sm120:
+            return 14;
+        case Signature::block_sm100:
+        case Signature::mx_sm100:
+        case Signature::nv_sm120:
+            return 15;
+    }
+    return 0;
+}
+
+/// A module of any architecture: none of these calls comes as far as a kernel.
+class FlashInferArguments : public testing::TestWithParam<flashinfer::ModuleInfo> {
+protected:
+    static void expect_refused_by(const ModuleLibrary& library) {
+        for (const flashinfer::Entry& entry : flashinfer::entries) {
+            if (entry.module != GetParam().name) {
+                continue;
+            }
+            const ModuleLibrary::Found found = library.find(entry.module, entry.capabilities.front());
+            if (found.module == nullptr) {
+                GTEST_SKIP() << found.reason;
+            }
+            const std::string where = fmt::format("{}.{}", entry.module, entry.function);
+            std::vector<flashinfer::Argument> arguments;
+            const auto expect_refused = [&](const char* why) {
+                EXPECT_TRUE(throws_error(ErrorCode::plugin, where, why, "a call that FlashInfer accepts", [&] {
+                    found.module->call(entry.function, arguments, {kDLCUDA, 0}, nullptr);
+                }));
+            };
+            expect_refused("Mismatched number of arguments");
+            arguments.assign(argument_count(entry.signature), "no tensor");
+            expect_refused("Mismatched type on argument");
+        }
+    }
+};
+
+TEST_P(FlashInferArguments, OfOtherNumberOrTypeAreErrorsOfOurs) {
+    ASSERT_NE(ModuleLibrary({doubles}, true).find(GetParam().name, 0).module, nullptr);
+    expect_refused_by(ModuleLibrary({doubles}, true));
+}
+
+/// Where this machine has them.
+TEST_P(FlashInferArguments, OfOtherNumberOrTypeAreErrorsOfOursInFlashInfersOwnModules) {
+    expect_refused_by(ModuleLibrary(flashinfer::module_folders(), false));
+}
+
+INSTANTIATE_TEST_SUITE_P(Modules, FlashInferArguments, testing::ValuesIn(flashinfer::modules),
+                         [](const auto& test) { return std::string(test.param.name); });
 
 /// Variables of the environment for one test.
 class Environment {
