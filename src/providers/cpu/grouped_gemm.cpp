@@ -79,42 +79,176 @@ public:
         c_tile_ = buffer_rows_ * shape_.kernels->tile_columns;
     }
 
-    void run() {
-        if (rows_.count <= shape_.few_rows()) {
-            for (std::int64_t block = 0; block < shape_.k_blocks; ++block) {
-                read_a(block, block);
-            }
-            for (std::int64_t panel = panel_begin_; panel < panel_end_; panel += group_panels) {
-                const std::int64_t panels = std::min(group_panels, panel_end_ - panel);
-                clear(panels);
-                for (std::int64_t block = 0; block < shape_.k_blocks; ++block) {
-                    if (needs_factors(panel)) {
-                        set_factors(block, block, panel);
-                    }
-                    add_group(block, block, {panel, panels}, 0);
-                }
-                finish(panel, panels);
-            }
-            return;
-        }
-        clear(panel_end_ - panel_begin_);
-        for (std::int64_t block = 0; block < shape_.k_blocks; ++block) {
-            read_a(block, 0);
-            for (std::int64_t panel = panel_begin_; panel < panel_end_; panel += group_panels) {
-                if (needs_factors(panel)) {
-                    set_factors(block, 0, panel);
-                }
-                add_group(block, 0, {panel, std::min(group_panels, panel_end_ - panel)}, panel - panel_begin_);
-            }
-        }
-        finish(panel_begin_, panel_end_ - panel_begin_);
-    }
+    void run() { rows_.count <= shape_.few_rows() ? run_few_rows() : run_many_rows(); }
 
 private:
     struct PanelRange {
         std::int64_t begin;
         std::int64_t count;
     };
+
+    void run_few_rows() {
+        for (std::int64_t block = 0; block < shape_.k_blocks; ++block) {
+            read_a(block, block);
+        }
+        const std::int64_t step = streamed() ? stream_panels[buffer_rows_ / matrix_tile] : group_panels;
+        for (std::int64_t panel = panel_begin_; panel < panel_end_; panel += step) {
+            const PanelRange range{panel, std::min(step, panel_end_ - panel)};
+            clear(range.count);
+            if (needs_factors(panel)) {
+                for (std::int64_t block = 0; block < shape_.k_blocks; ++block) {
+                    set_factors(block, block, panel);
+                }
+            }
+            for (std::int64_t block = 0; block < shape_.k_blocks;) {
+                if (const std::int64_t end = streamed() ? stream_end(block) : block; end > block) {
+                    block += add_stream(block, end, range);
+                }
+                if (block < shape_.k_blocks) {
+                    add_group(block, block, range, 0);
+                    ++block;
+                }
+            }
+            finish(range.begin, range.count);
+        }
+    }
+
+    void run_many_rows() {
+        clear(panel_end_ - panel_begin_);
+        for (std::int64_t block = 0; block < shape_.k_blocks; block += shape_.deep_blocks()) {
+            const std::int64_t end = std::min(block + shape_.deep_blocks(), shape_.k_blocks);
+            for (std::int64_t i = block; i < end; ++i) {
+                read_a(i, i - block);
+            }
+            const bool deep = streamed() && stream_end(block, 0, end) == end;
+            for (std::int64_t panel = panel_begin_; panel < panel_end_; panel += group_panels) {
+                const PanelRange range{panel, std::min(group_panels, panel_end_ - panel)};
+                if (needs_factors(panel)) {
+                    for (std::int64_t i = block; i < end; ++i) {
+                        set_factors(i, i - block, panel);
+                    }
+                }
+                if (deep) {
+                    add_deep(block, end, range);
+                    continue;
+                }
+                for (std::int64_t i = block; i < end; ++i) {
+                    add_group(i, i - block, range, panel - panel_begin_);
+                }
+            }
+        }
+        finish(panel_begin_, panel_end_ - panel_begin_);
+    }
+
+    /// Whether products of tiles read the weights as they were packed beforehand.
+    [[nodiscard]] bool streamed() const noexcept { return in_tiles_ && operands_.packed != nullptr; }
+
+    /// The K blocks from `block` on that are whole and have no row for the exact route end here.
+    [[nodiscard]] std::int64_t stream_end(std::int64_t block) const {
+        return stream_end(block, block, shape_.k_blocks);
+    }
+    [[nodiscard]] std::int64_t stream_end(std::int64_t block, std::int64_t place, std::int64_t limit) const {
+        for (; block < limit && shape_.depth(block) == shape_.block_depth; ++block, ++place) {
+            const std::uint8_t* wide = wide_rows_of(place);
+            if (!shape_.int8_dot && std::any_of(wide, wide + rows_.count, [](std::uint8_t row) { return row != 0; })) {
+                break;
+            }
+        }
+        return block;
+    }
+
+    /// A's rows in places from `place` on as tiles take them.
+    [[nodiscard]] TileRows tile_rows(std::int64_t place) const {
+        const std::int64_t row_bytes = shape_.int8_dot ? int8_k_block : k_block * 2;
+        const auto* data =
+            shape_.int8_dot ? int8_a_of(place) : reinterpret_cast<const std::uint8_t*>(a_tiles_of(place));
+        return {data, row_bytes, buffer_rows_ * row_bytes, buffer_rows_ / matrix_tile};
+    }
+    [[nodiscard]] std::int64_t block_depth_tiles() const noexcept {
+        return shape_.block_depth / (matrix_tile * (shape_.int8_dot ? 4 : 2));
+    }
+    [[nodiscard]] DecodePanelBf16 decoder() const noexcept {
+        return shape_.as_packed() ? nullptr : shape_.family->bf16->panel[static_cast<std::size_t>(shape_.format)];
+    }
+
+    /// Few rows times K blocks [begin, end), as far as the weights' scales are of tiles. \return how many blocks
+    [[nodiscard]] std::int64_t add_stream(std::int64_t begin, std::int64_t end, PanelRange range) const {
+        const MatrixKernels& matrix = *shape_.matrix;
+        StreamCall call{};
+        call.a = tile_rows(begin);
+        call.weights = weights_of(begin, range);
+        call.block_bytes = packed_.block_bytes;
+        call.blocks = end - begin;
+        call.depth_tiles = block_depth_tiles();
+        call.decode = decoder();
+        call.lines = reinterpret_cast<std::uint8_t*>(buffers_.w);
+        call.c = c_of(0);
+        call.c_tile = c_tile_;
+        call.rows = rows_.count;
+        call.factors = factors_of(begin);
+        return (shape_.int8_dot                         ? matrix.int8_stream
+                : shape_.combine == Combine::add_scaled ? matrix.bf16_scaled_stream
+                                                        : matrix.bf16_stream)(call);
+    }
+
+    /// Many rows times K blocks [begin, end), whose rows lie in places from 0 on.
+    void add_deep(std::int64_t begin, std::int64_t end, PanelRange range) const {
+        const MatrixKernels& matrix = *shape_.matrix;
+        MatrixCall call{};
+        call.a = tile_rows(0);
+        call.depth_tiles = block_depth_tiles();
+        call.blocks = end - begin;
+        call.rows = rows_.count;
+        call.factors = factors_of(0);
+        for (std::int64_t panel = range.begin; panel < range.begin + range.count; panel += 2) {
+            const PanelGroup pair = weights_of(begin, {panel, 2});
+            call.c = c_of(panel - panel_begin_);
+            call.b = pair.elements;
+            call.b_stride = pair.stride;
+            call.b_block = packed_.block_bytes;
+            if (decoder() != nullptr && !decode_pair(pair, call)) {
+                for (std::int64_t block = begin; block < end; ++block) {
+                    add_tiles(block, block - begin, weights_of(block, {panel, 2}), panel - panel_begin_);
+                }
+                continue;
+            }
+            ask_for_next(panel + 2, begin, call);
+            (shape_.int8_dot                         ? matrix.int8_sums
+             : shape_.combine == Combine::add_scaled ? matrix.bf16_scaled_sums
+                                                     : matrix.bf16_sums)(call);
+        }
+    }
+
+    /// Decodes whole K blocks of a pair of panels. \return whether all their scales are of tiles
+    [[nodiscard]] bool decode_pair(const PanelGroup& pair, MatrixCall& call) const {
+        auto* lines = reinterpret_cast<std::uint8_t*>(buffers_.w);
+        call.b = lines;
+        call.b_block = k_block * panel_columns * 2;
+        call.b_stride = call.blocks * call.b_block;
+        for (std::int64_t i = 0; i < 2 * call.blocks; ++i) {
+            const std::int64_t at = i / call.blocks * pair.stride + i % call.blocks * packed_.block_bytes;
+            if (!decoder()(pair.elements + at, pair.scales + at, k_block, 0, lines + i * call.b_block)) {
+                return false;
+            }
+        }
+        return true;
+    }
+
+    /// The pair of panels after this one, or the first pair's next K blocks.
+    void ask_for_next(std::int64_t panel, std::int64_t block, MatrixCall& call) const {
+        if (panel >= panel_end_) {
+            panel = panel_begin_;
+            block += call.blocks;
+        }
+        const std::int64_t blocks = std::min(call.blocks, shape_.k_blocks - block);
+        if (blocks <= 0) {
+            return;
+        }
+        const PanelGroup pair = weights_of(block, {panel, 2});
+        call.next[0] = pair.scales;
+        call.next[1] = pair.scales + pair.stride;
+        call.next_lines = blocks * packed_.block_bytes / line_bytes;
+    }
 
     /// Whether a panel's factors are not those of the panel before.
     [[nodiscard]] bool needs_factors(std::int64_t panel) const noexcept {
@@ -254,7 +388,7 @@ private:
         std::int64_t stride;  ///< bytes to the second panel's
     };
     [[nodiscard]] TileLines tile_lines(std::int64_t block, const PanelGroup& pair, std::int64_t depth_tiles) const {
-        const bool as_packed = shape_.w == Element::bf16 || shape_.w == Element::i8;
+        const bool as_packed = shape_.as_packed();
         const std::int64_t lines = as_packed ? shape_.lines(block) : (shape_.depth(block) + 1) / 2;
         if (as_packed && lines == depth_tiles * matrix_tile) {
             return {pair.elements, pair.stride};
@@ -268,8 +402,7 @@ private:
             if (as_packed) {
                 std::memcpy(out, elements, static_cast<std::size_t>(written));
             } else {
-                shape_.family->bf16->panel[static_cast<std::size_t>(shape_.format)](
-                    elements, pair.scales + panel * pair.stride, shape_.depth(block), out);
+                decoder()(elements, pair.scales + panel * pair.stride, shape_.depth(block), 0, out);
                 written = shape_.lines(block) * line_depths[static_cast<std::size_t>(shape_.w)] / 2 * line_bytes;
             }
             std::memset(out + written, 0, static_cast<std::size_t>(bytes - written));
@@ -279,7 +412,6 @@ private:
 
     void add_tiles(std::int64_t block, std::int64_t place, const PanelGroup& group, std::int64_t c_panel) const {
         const MatrixKernels& matrix = *shape_.matrix;
-        const std::int64_t row_tiles = buffer_rows_ / matrix_tile;
         const std::uint8_t* wide_rows = wide_rows_of(place);
         const bool wide = !shape_.int8_dot && find_wide(block, place, group, OrdinaryScales::of_tiles());
         const std::int64_t tile_depth = matrix_tile * (shape_.int8_dot ? 4 : 2);
@@ -288,7 +420,8 @@ private:
             const PanelGroup pair = part_of(group, first, 2);
             const TileLines lines = tile_lines(block, pair, depth_tiles);
             MatrixCall call{};
-            call.row_tiles = row_tiles;
+            call.a = tile_rows(place);
+            call.blocks = 1;
             call.b = lines.lines;
             call.b_stride = lines.stride;
             call.depth_tiles = depth_tiles;
@@ -296,13 +429,9 @@ private:
             call.rows = rows_.count;
             call.factors = factors_of(place);
             if (shape_.int8_dot) {
-                call.a = int8_a_of(place);
-                call.a_stride = int8_k_block;
                 matrix.int8_sums(call);
                 continue;
             }
-            call.a = reinterpret_cast<const std::uint8_t*>(a_tiles_of(place));
-            call.a_stride = k_block * 2;
             const std::uint8_t* columns = buffers_.wide_columns + first * panel_columns;
             if (wide) {
                 add_wide_sums(block, pair, wide_rows, columns, static_cast<const float*>(call.c));

@@ -53,7 +53,7 @@ public:
     LineScales(const Shape& shape, OrdinaryScales ordinary, std::int64_t block) noexcept
         : values_(scale_values(shape.scale)),
           groups_(static_cast<std::size_t>(shape.groups(block))),
-          ordinary_(shape.scale == GroupScale::ue8m0 ? ordinary : OrdinaryScales{0, 255}) {}
+          ordinary_(shape.scale == GroupScale::ue8m0 ? ordinary : OrdinaryScales{0, 255, true}) {}
 
     /// \return whether any of them is wide
     bool decode(const ScaleCodes& codes, std::array<float, groups_at_most>& scale) const noexcept {

@@ -16,9 +16,17 @@ inline constexpr std::int64_t few_rows_f32 = 12;
 inline constexpr std::int64_t few_rows_int8 = 48;
 inline constexpr std::int64_t few_rows_matrix = 48;
 
-/// Rows up to which vectors are used where there are tiles, too: a tile costs the same for one row as for sixteen.
-/// Bits of y may differ between the two ways, but for int8.
+static_assert(few_rows_matrix == most_stream_tiles * matrix_tile);
+
+/// Rows up to which vectors are used where there are tiles, too, of weights that need no decoding: a tile costs the
+/// same for one row as for sixteen. Bits of y may differ between the two ways, but for int8. Decoded weights go to
+/// tiles whatever the rows: to bf16 they are decoded twice as fast as to f32.
 inline constexpr std::int64_t most_vector_rows = 4;
+
+/// K blocks that many rows take at a time where there are tiles, so that C leaves them less often: of W two panels, and
+/// of A as many rows, share a first-level cache.
+inline constexpr std::int64_t deep_blocks_bf16 = 2;
+inline constexpr std::int64_t deep_blocks_int8 = 1;
 
 /// A spec, the kernels that run it, and the sizes that both give.
 struct Shape {
@@ -66,7 +74,13 @@ struct Shape {
     }
     /// Whether so many rows of an expert are multiplied in tiles.
     [[nodiscard]] bool in_tiles(std::int64_t rows) const noexcept {
-        return matrix != nullptr && rows > most_vector_rows;
+        return matrix != nullptr && (!as_packed() || rows > most_vector_rows);
+    }
+    /// Whether tiles take W's lines as packed.
+    [[nodiscard]] bool as_packed() const noexcept { return w == Element::bf16 || w == Element::i8; }
+    /// K blocks that many rows of A are read at a time.
+    [[nodiscard]] std::int64_t deep_blocks() const noexcept {
+        return matrix == nullptr ? 1 : int8_dot ? deep_blocks_int8 : deep_blocks_bf16;
     }
     /// The most rows that are few.
     [[nodiscard]] std::int64_t few_rows() const noexcept {

@@ -204,9 +204,13 @@ TEST(CpuDecoders, Bf16LinesOfEveryElementCodeAndScale) {
         const auto code_at = [&](std::int64_t k, std::int64_t column, std::int64_t round) {
             return static_cast<unsigned>(k + 31 * column + 37 * round) % codes;
         };
-        for (std::int64_t round = 0; round < 256; ++round) {
+        const OrdinaryScales ordinary =
+            format.scale == GroupScale::ue8m0 ? OrdinaryScales::of_tiles() : OrdinaryScales{0, 255, true};
+        const unsigned scale_codes = scaled ? static_cast<unsigned>(ordinary.last - ordinary.first) + 1U : 1U;
+        std::vector<bool> seen(static_cast<std::size_t>(codes) * scale_codes);
+        for (std::int64_t round = 0; round < 512; ++round) {
             const auto scale_at = [&](std::int64_t g, std::int64_t column) {
-                return static_cast<unsigned>(round + 7 * g + 3 * column) % 256;
+                return scaled ? ordinary.first + static_cast<unsigned>(round + 7 * g + 3 * column) % scale_codes : 0U;
             };
             for (std::int64_t column = 0; column < panel_columns; ++column) {
                 for (std::int64_t k = 0; k < k_block; ++k) {
@@ -217,23 +221,51 @@ TEST(CpuDecoders, Bf16LinesOfEveryElementCodeAndScale) {
                         static_cast<std::uint8_t>(scale_at(g, column));
                 }
             }
-            decoders.panel[index](elements.data(), scales.data(), k_block,
-                                  reinterpret_cast<std::uint8_t*>(lines.data()));
+            ASSERT_TRUE(decoders.panel[index](elements.data(), scales.data(), k_block, 0,
+                                              reinterpret_cast<std::uint8_t*>(lines.data())));
             for (std::int64_t column = 0; column < panel_columns; ++column) {
                 for (std::int64_t k = 0; k < k_block; ++k) {
-                    const unsigned scale_code = scaled ? scale_at(k / group, column) : 0;
-                    if (format.scale == GroupScale::ue8m0 &&
-                        !OrdinaryScales::of_tiles().has(static_cast<std::uint8_t>(scale_code))) {
-                        continue;
-                    }
-                    const float value = decode(format.element, code_at(k, column, round));
+                    const unsigned code = code_at(k, column, round);
+                    const unsigned scale_code = scale_at(k / group, column);
+                    const float value = decode(format.element, code);
                     const float want = scaled ? value * decode(format.scale, scale_code) : value;
                     const std::int64_t at = place_in_pairs(k, order);
                     const std::uint16_t got =
                         lines[static_cast<std::size_t>((at / 2 * panel_columns + column) * 2 + at % 2)];
                     ASSERT_TRUE(is_exactly(got, want))
-                        << "format " << index << ", code " << code_at(k, column, round) << ", scale " << scale_code;
+                        << "format " << index << ", code " << code << ", scale " << scale_code;
+                    seen[code * scale_codes + (scaled ? scale_code - ordinary.first : 0U)] = true;
                 }
+            }
+        }
+        EXPECT_EQ(std::count(seen.begin(), seen.end(), false), 0) << "format " << index;
+    }
+}
+
+TEST(CpuDecoders, Bf16LinesAreRefusedWhereAScaleIsNotOfTiles) {
+    const KernelFamily* family = test::emulated_tiles();
+    if (family == nullptr) {
+        GTEST_SKIP() << "this machine has no AVX-512 VNNI, which what is around tiles needs";
+    }
+    for (const WeightFormat format : {WeightFormat::e4m3_ue8m0, WeightFormat::e5m2_ue8m0, WeightFormat::e2m1_ue8m0}) {
+        const std::vector<std::uint8_t> elements(static_cast<std::size_t>(k_block * panel_columns));
+        std::vector<std::uint8_t> lines(static_cast<std::size_t>(2 * k_block * panel_columns));
+        for (const std::int64_t depth : {std::int64_t{32}, std::int64_t{96}, k_block}) {
+            // What follows the last group is not looked at.
+            const std::int64_t count = depth / 32 * panel_columns;
+            std::vector<std::uint8_t> scales(static_cast<std::size_t>(4 * panel_columns), 255);
+            std::fill_n(scales.begin(), count, std::uint8_t{127});
+            const auto decode = [&] {
+                return family->bf16->panel[static_cast<std::size_t>(format)](elements.data(), scales.data(), depth, 0,
+                                                                             lines.data());
+            };
+            EXPECT_TRUE(decode());
+            for (std::int64_t at = 0; at < count; ++at) {
+                for (unsigned code = 0; code < 256; ++code) {
+                    scales[static_cast<std::size_t>(at)] = static_cast<std::uint8_t>(code);
+                    EXPECT_EQ(decode(), OrdinaryScales::of_tiles().has(static_cast<std::uint8_t>(code))) << code;
+                }
+                scales[static_cast<std::size_t>(at)] = 127;
             }
         }
     }

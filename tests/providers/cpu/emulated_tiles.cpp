@@ -4,7 +4,7 @@
 #include <cstring>
 #include <string_view>
 
-#include "providers/cpu/kernels/amx/matrix_product.hpp"
+#include "providers/cpu/kernels/amx/weight_stream.hpp"
 #include "providers/cpu/kernels/dispatch.hpp"
 #if defined(__x86_64__)
 #include "providers/cpu/kernels/avx512/bf16_lines.hpp"
@@ -85,8 +85,7 @@ struct Emulated {
 
 const cpu::KernelFamily* emulated_tiles() {
 #if defined(__x86_64__)
-    static const cpu::MatrixKernels matrix{Emulated::begin, Emulated::end, cpu::multiply<Emulated, cpu::DotInt8>,
-                                           cpu::multiply<Emulated, cpu::DotBf16>, cpu::multiply_scaled<Emulated>};
+    static const cpu::MatrixKernels matrix = cpu::make_matrix_kernels<Emulated>();
     for (const cpu::KernelFamily* family : cpu::available_families()) {
         if (std::string_view(family->name) == "avx512_vnni") {
             static const cpu::KernelFamily emulated{"amx_emulated", family->f32, family->int8_sums, &matrix,

@@ -172,9 +172,16 @@ enum class PairOrder : std::uint8_t {
 };
 using DecodeRowBf16 = void (*)(const std::uint8_t* elements, std::int64_t count, const float* scales, int group_shift,
                                PairOrder order, std::uint16_t* out);
+/// ue8m0 codes with which elements and their products stay far from the ends of bf16: tiles take subnormal numbers and
+/// results for zero.
+inline constexpr std::uint8_t first_tile_scale = 127 - 50;
+inline constexpr std::uint8_t last_tile_scale = 127 + 50;
+
 /// Decodes one packed panel of a K block to lines of bf16, e2m1 in pairs of `PairOrder::of_e2m1`.
-using DecodePanelBf16 = void (*)(const std::uint8_t* elements, const std::uint8_t* scales, std::int64_t depth,
-                                 std::uint8_t* lines);
+/// \param ahead how many bytes further on lines are asked for from memory
+/// \return whether all scales are of tiles; the columns of others get numbers without meaning
+using DecodePanelBf16 = bool (*)(const std::uint8_t* elements, const std::uint8_t* scales, std::int64_t depth,
+                                 std::int64_t ahead, std::uint8_t* lines);
 
 struct Bf16Decoders {
     DecodeRowBf16 row[element_count];  ///< by Element; none for int8
@@ -185,17 +192,48 @@ struct Bf16Decoders {
 /// Rows of a tile, and lines: a tile of W is 16 lines of a panel.
 inline constexpr std::int64_t matrix_tile = 16;
 
-/// Some rows of A times a K block of two panels, in tiles of 16 rows of 64 bytes.
+/// Rows of A as tiles take them: K blocks of (16 · row_tiles) rows of bf16 or int8, 64 · depth_tiles bytes each.
+struct TileRows {
+    const std::uint8_t* data;
+    std::int64_t stride;     ///< bytes from row to row
+    std::int64_t block;      ///< bytes from K block to K block
+    std::int64_t row_tiles;  ///< ≥ 1
+};
+
+/// Some rows of A times some K blocks of two panels, in tiles of 16 rows of 64 bytes.
 struct MatrixCall {
-    const std::uint8_t* a;     ///< (16 · row_tiles) rows of bf16 or int8, 64 · depth_tiles bytes each
-    std::int64_t a_stride;     ///< bytes from row to row
-    std::int64_t row_tiles;    ///< ≥ 1
+    TileRows a;
     const std::uint8_t* b;     ///< the first panel's 16 · depth_tiles lines; what is past K's end is 0 here or in A
     std::int64_t b_stride;     ///< bytes to the second panel's
-    std::int64_t depth_tiles;  ///< ≥ 1
+    std::int64_t b_block;      ///< bytes from K block to K block
+    std::int64_t depth_tiles;  ///< of a K block, ≥ 1
+    std::int64_t blocks;       ///< ≥ 1
     void* c;                   ///< (16 · row_tiles, 32), f32 or int32
     std::int64_t rows;         ///< that exist, for factors
-    const RowFactor* factors;  ///< (rows)
+    const RowFactor* factors;  ///< (blocks, rows)
+    /// Two runs of lines that are wanted next, asked for from memory on the way.
+    const std::uint8_t* next[2];
+    std::int64_t next_lines;  ///< of each
+};
+
+/// Row tiles that one pass over K's weights can sum up without leaving the tiles, and, by their number, panels beside
+/// them.
+inline constexpr std::int64_t most_stream_tiles = 3;
+inline constexpr std::int64_t stream_panels[most_stream_tiles + 1] = {0, 4, 2, 2};
+
+/// Few rows of A times whole K blocks of some packed panels, C in tiles from the first to the last.
+struct StreamCall {
+    TileRows a;                ///< row_tiles ≤ most_stream_tiles
+    PanelGroup weights;        ///< of the first K block; `stream_panels` of the row tiles, or 2
+    std::int64_t block_bytes;  ///< from K block to K block
+    std::int64_t blocks;       ///< ≥ 1
+    std::int64_t depth_tiles;  ///< of a K block; a multiple of 4
+    DecodePanelBf16 decode;    ///< null where tiles take lines as packed
+    std::uint8_t* lines;       ///< room for two K blocks of four panels, decoded
+    void* c;                   ///< tiles of (16 · row_tiles, 32), f32 or int32
+    std::int64_t c_tile;       ///< elements from tile to tile
+    std::int64_t rows;         ///< that exist, for factors
+    const RowFactor* factors;  ///< (blocks, rows)
 };
 
 /// One instruction set's kernels that multiply tiles.
@@ -205,6 +243,10 @@ struct MatrixKernels {
     void (*int8_sums)(const MatrixCall&);         ///< C += P
     void (*bf16_sums)(const MatrixCall&);         ///< C += P, added to C product by product
     void (*bf16_scaled_sums)(const MatrixCall&);  ///< C += P · mantissa · power
+    /// The same for few rows. \return how many K blocks are in C: the next one has scales that are not of tiles
+    std::int64_t (*int8_stream)(const StreamCall&);
+    std::int64_t (*bf16_stream)(const StreamCall&);
+    std::int64_t (*bf16_scaled_stream)(const StreamCall&);
 };
 
 /// What a machine's fastest instructions for each kind of product are.

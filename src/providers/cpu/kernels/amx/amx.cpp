@@ -2,7 +2,7 @@
 #include "providers/cpu/kernels/amx/amx.hpp"
 
 #include "cpu/tile_config.hpp"
-#include "providers/cpu/kernels/amx/matrix_product.hpp"
+#include "providers/cpu/kernels/amx/weight_stream.hpp"
 
 namespace moegemm::cpu {
 namespace {
@@ -40,7 +40,6 @@ struct Amx {
 
 }  // namespace
 
-constinit const MatrixKernels amx_kernels{Amx::begin, Amx::end, multiply<Amx, DotInt8>, multiply<Amx, DotBf16>,
-                                          multiply_scaled<Amx>};
+constinit const MatrixKernels amx_kernels = make_matrix_kernels<Amx>();
 
 }  // namespace moegemm::cpu

@@ -41,28 +41,73 @@ void decode_line(const std::uint8_t* at, __m512i* out) {
     }
 }
 
+/// Whether ue8m0 codes, 64 of them, are of tiles.
+bool are_of_tiles(__m512i codes) {
+    const __m512i from_first = _mm512_sub_epi8(codes, bytes(first_tile_scale));
+    return _mm512_cmpgt_epu8_mask(from_first, bytes(last_tile_scale - first_tile_scale)) == 0;
+}
+
+/// What multiplies a line of bf16 by the scales of its columns, given that scales are of tiles. Products are exact.
 template <Element E, GroupScale G>
-void decode_panel(const std::uint8_t* elements, const std::uint8_t* scales, std::int64_t depth, std::uint8_t* lines) {
+struct LineScale;
+
+template <Element E>
+struct LineScale<E, GroupScale::none> {
+    explicit LineScale(const std::uint8_t* /*scales*/) {}
+    __m512i operator()(__m512i pairs) const { return pairs; }
+};
+/// Of e2m1, which is 0 or a normal number: added to the exponent.
+template <>
+struct LineScale<Element::e2m1, GroupScale::ue8m0> {
+    explicit LineScale(const std::uint8_t* scales) {
+        const __m512i codes = _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(scales)));
+        const __m512i exponent = _mm512_slli_epi32(_mm512_sub_epi32(codes, _mm512_set1_epi32(127)), 23);
+        added = _mm512_or_si512(exponent, _mm512_srli_epi32(exponent, 16));
+    }
+    __m512i operator()(__m512i pairs) const {
+        const __mmask32 not_zero = _mm512_test_epi16_mask(pairs, _mm512_set1_epi16(0x7FFF));
+        return _mm512_mask_add_epi16(pairs, not_zero, pairs, added);
+    }
+    __m512i added;
+};
+template <Element E, GroupScale G>
+struct LineScale {
+    explicit LineScale(const std::uint8_t* scales) : scale(scales_of<G>(scales)) {}
+    __m512i operator()(__m512i pairs) const { return scale_pairs(pairs, scale); }
+    __m512 scale;
+};
+
+void prefetch(const std::uint8_t* at) { _mm_prefetch(reinterpret_cast<const char*>(at), _MM_HINT_T0); }
+
+template <Element E, GroupScale G>
+bool decode_panel(const std::uint8_t* elements, const std::uint8_t* scales, std::int64_t depth, std::int64_t ahead,
+                  std::uint8_t* lines) {
     constexpr std::int64_t line_depth = line_depths[static_cast<std::size_t>(E)];
     constexpr std::int64_t group = group_sizes[static_cast<std::size_t>(G)];
     constexpr auto count = static_cast<std::size_t>(line_depth / 2);
+    if constexpr (G != GroupScale::none) {
+        prefetch(scales + ahead);
+    }
+    bool of_tiles = true;
+    if constexpr (G == GroupScale::ue8m0) {
+        const std::int64_t codes = depth / group * panel_columns;
+        const __mmask64 all = codes < 64 ? (std::uint64_t{1} << codes) - 1 : ~std::uint64_t{0};
+        of_tiles = are_of_tiles(_mm512_mask_loadu_epi8(bytes(first_tile_scale), all, scales));
+    }
     for (std::int64_t begin = 0; begin < depth; begin += group) {
-        __m512 scale = _mm512_setzero_ps();
-        if constexpr (G != GroupScale::none) {
-            scale = scales_of<G>(scales + begin / group * panel_columns);
-        }
+        const LineScale<E, G> scale(scales + begin / group * panel_columns);
         const std::int64_t end = depth < begin + group ? depth : begin + group;
         for (std::int64_t k = begin; k < end; k += line_depth) {
+            const std::uint8_t* at = elements + k / line_depth * line_bytes;
+            prefetch(at + ahead);
             __m512i out[count];
-            decode_line<E>(elements + k / line_depth * line_bytes, out);
+            decode_line<E>(at, out);
             for (std::size_t i = 0; i < count; ++i) {
-                if constexpr (G != GroupScale::none) {
-                    out[i] = scale_pairs(out[i], scale);
-                }
-                _mm512_storeu_si512(lines + (k / 2 + static_cast<std::int64_t>(i)) * line_bytes, out[i]);
+                _mm512_storeu_si512(lines + (k / 2 + static_cast<std::int64_t>(i)) * line_bytes, scale(out[i]));
             }
         }
     }
+    return of_tiles;
 }
 
 constexpr std::int64_t row_step = 64;  // elements of a row at a time: two vectors of bf16
