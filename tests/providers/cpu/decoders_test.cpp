@@ -179,19 +179,24 @@ std::int64_t place_in_pairs(std::int64_t k, PairOrder order) {
     return order == PairOrder::consecutive ? k : k / 8 * 8 + of_e2m1[static_cast<std::size_t>(k % 8)];
 }
 
+/// Null where the machine has none.
+const Bf16Decoders* bf16_decoders() {
+    const auto& families = test::emulated_families();
+    return families.empty() ? nullptr : families.front()->bf16;
+}
+
 /// A bf16 that is a number exactly; both may be NaN.
 bool is_exactly(std::uint16_t half, float want) { return same(formats::Bf16::decode(half), want); }
 
 TEST(CpuDecoders, Bf16LinesOfEveryElementCodeAndScale) {
-    const KernelFamily* family = test::emulated_tiles();
-    if (family == nullptr) {
+    const Bf16Decoders* decoders = bf16_decoders();
+    if (decoders == nullptr) {
         GTEST_SKIP() << "this machine has no AVX-512 VNNI, which what is around tiles needs";
     }
-    const Bf16Decoders& decoders = *family->bf16;
     for (const PanelFormat& format : panel_formats) {
         const auto index = static_cast<std::size_t>(format.format);
         if (format.element == Element::i8 || format.element == Element::bf16) {
-            ASSERT_EQ(decoders.panel[index], nullptr);
+            ASSERT_EQ(decoders->panel[index], nullptr);
             continue;
         }
         const PairOrder order = format.element == Element::e2m1 ? PairOrder::of_e2m1 : PairOrder::consecutive;
@@ -221,8 +226,8 @@ TEST(CpuDecoders, Bf16LinesOfEveryElementCodeAndScale) {
                         static_cast<std::uint8_t>(scale_at(g, column));
                 }
             }
-            ASSERT_TRUE(decoders.panel[index](elements.data(), scales.data(), k_block, 0,
-                                              reinterpret_cast<std::uint8_t*>(lines.data())));
+            ASSERT_TRUE(decoders->panel[index](elements.data(), scales.data(), k_block, 0,
+                                               reinterpret_cast<std::uint8_t*>(lines.data())));
             for (std::int64_t column = 0; column < panel_columns; ++column) {
                 for (std::int64_t k = 0; k < k_block; ++k) {
                     const unsigned code = code_at(k, column, round);
@@ -243,8 +248,8 @@ TEST(CpuDecoders, Bf16LinesOfEveryElementCodeAndScale) {
 }
 
 TEST(CpuDecoders, Bf16LinesAreRefusedWhereAScaleIsNotOfTiles) {
-    const KernelFamily* family = test::emulated_tiles();
-    if (family == nullptr) {
+    const Bf16Decoders* decoders = bf16_decoders();
+    if (decoders == nullptr) {
         GTEST_SKIP() << "this machine has no AVX-512 VNNI, which what is around tiles needs";
     }
     for (const WeightFormat format : {WeightFormat::e4m3_ue8m0, WeightFormat::e5m2_ue8m0, WeightFormat::e2m1_ue8m0}) {
@@ -256,8 +261,8 @@ TEST(CpuDecoders, Bf16LinesAreRefusedWhereAScaleIsNotOfTiles) {
             std::vector<std::uint8_t> scales(static_cast<std::size_t>(4 * panel_columns), 255);
             std::fill_n(scales.begin(), count, std::uint8_t{127});
             const auto decode = [&] {
-                return family->bf16->panel[static_cast<std::size_t>(format)](elements.data(), scales.data(), depth, 0,
-                                                                             lines.data());
+                return decoders->panel[static_cast<std::size_t>(format)](elements.data(), scales.data(), depth, 0,
+                                                                         lines.data());
             };
             EXPECT_TRUE(decode());
             for (std::int64_t at = 0; at < count; ++at) {
@@ -272,8 +277,8 @@ TEST(CpuDecoders, Bf16LinesAreRefusedWhereAScaleIsNotOfTiles) {
 }
 
 TEST(CpuDecoders, Bf16RowsOfEveryElementCodeAndScale) {
-    const KernelFamily* family = test::emulated_tiles();
-    if (family == nullptr) {
+    const Bf16Decoders* decoders = bf16_decoders();
+    if (decoders == nullptr) {
         GTEST_SKIP() << "this machine has no AVX-512 VNNI, which what is around tiles needs";
     }
     for (const Element element : {Element::bf16, Element::e4m3, Element::e5m2, Element::e2m1}) {
@@ -307,8 +312,8 @@ TEST(CpuDecoders, Bf16RowsOfEveryElementCodeAndScale) {
                 scales.push_back(std::ldexp(1.0F, static_cast<int>((round + 3 * g) % 101) - 50));
             }
             std::vector<std::uint16_t> out(k_block, 0xEEEE);
-            family->bf16->row[static_cast<std::size_t>(element)](bytes.data(), length, scaled ? scales.data() : nullptr,
-                                                                 group_shift, order, out.data());
+            decoders->row[static_cast<std::size_t>(element)](bytes.data(), length, scaled ? scales.data() : nullptr,
+                                                             group_shift, order, out.data());
             for (std::int64_t k = 0; k < (length + 63) / 64 * 64; ++k) {
                 float want = 0.0F;
                 if (k < length) {

@@ -48,7 +48,8 @@ TEST(CpuProvider, GenericKernelsAreAlwaysThereAndLast) {
 
 /// What a plan for bf16 says of its kernels.
 std::vector<std::string> kernels_named(const std::string& family) {
-    return {"cpu/" + family + (family == "amx" ? "/bf16_matrix" : "/f32_tile")};
+    const char* kernel = family == "amx" ? "/bf16_matrix" : family == "avx512_bf16" ? "/bf16_dot" : "/f32_tile";
+    return {"cpu/" + family + kernel};
 }
 
 TEST(CpuProvider, KernelByOption) {

@@ -236,11 +236,12 @@ struct StreamCall {
     const RowFactor* factors;  ///< (blocks, rows)
 };
 
-/// One instruction set's kernels that multiply tiles.
+/// One instruction set's kernels that multiply tiles, or vectors as if they were rows of tiles.
 struct MatrixKernels {
+    const char* unit;                             ///< what multiplies
     void (*begin)();                              ///< before a thread's first product of a call
     void (*end)();                                ///< after its last
-    void (*int8_sums)(const MatrixCall&);         ///< C += P
+    void (*int8_sums)(const MatrixCall&);         ///< C += P; null, as is int8_stream: int8 is multiplied without tiles
     void (*bf16_sums)(const MatrixCall&);         ///< C += P, added to C product by product
     void (*bf16_scaled_sums)(const MatrixCall&);  ///< C += P · mantissa · power
     /// The same for few rows. \return how many K blocks are in C: the next one has scales that are not of tiles

@@ -210,7 +210,8 @@ std::int64_t stream(const StreamCall& call) {
 
 template <class T>
 constexpr MatrixKernels make_matrix_kernels() {
-    return {T::begin,
+    return {"matrix",
+            T::begin,
             T::end,
             multiply<T, DotInt8>,
             multiply<T, DotBf16>,
