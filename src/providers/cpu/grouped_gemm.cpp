@@ -212,7 +212,8 @@ private:
                 }
                 continue;
             }
-            ask_for_next(panel + 2, begin, call);
+            call.next[0] = next_weights(panel + 2, begin, call.blocks);
+            call.next[1] = next_rows(panel, begin + call.blocks, call.blocks);
             (shape_.int8_dot                         ? matrix.int8_sums
              : shape_.combine == Combine::add_scaled ? matrix.bf16_scaled_sums
                                                      : matrix.bf16_sums)(call);
@@ -234,20 +235,32 @@ private:
         return true;
     }
 
-    /// The pair of panels after this one, or the first pair's next K blocks.
-    void ask_for_next(std::int64_t panel, std::int64_t block, MatrixCall& call) const {
+    /// K blocks from `block` on of a pair of panels, or, after the last pair, the next ones of the first.
+    [[nodiscard]] LineRuns next_weights(std::int64_t panel, std::int64_t block, std::int64_t blocks) const {
         if (panel >= panel_end_) {
             panel = panel_begin_;
-            block += call.blocks;
+            block += blocks;
         }
-        const std::int64_t blocks = std::min(call.blocks, shape_.k_blocks - block);
+        blocks = std::min(blocks, shape_.k_blocks - block);
         if (blocks <= 0) {
-            return;
+            return {};
         }
         const PanelGroup pair = weights_of(block, {panel, 2});
-        call.next[0] = pair.scales;
-        call.next[1] = pair.scales + pair.stride;
-        call.next_lines = blocks * packed_.block_bytes / line_bytes;
+        return {pair.scales, pair.stride, 2, blocks * packed_.block_bytes / line_bytes};
+    }
+    /// A pair of panels' share of K blocks from `block` on of A.
+    [[nodiscard]] LineRuns next_rows(std::int64_t panel, std::int64_t block, std::int64_t blocks) const {
+        const std::int64_t share = (panel - panel_begin_) / 2;
+        const std::int64_t shares = (panel_end_ - panel_begin_) / 2;
+        const std::int64_t first = rows_.count * share / shares;
+        const std::int64_t bits = element_bits[static_cast<std::size_t>(shape_.a)];
+        const std::int64_t depth = std::min(blocks * shape_.block_depth, shape_.spec.k - block * shape_.block_depth);
+        if (depth <= 0) {
+            return {};
+        }
+        return {operands_.a + (rows_.begin + first) * shape_.a_row_bytes + block * shape_.block_depth * bits / 8,
+                shape_.a_row_bytes, rows_.count * (share + 1) / shares - first,
+                (depth * bits / 8 + line_bytes - 1) / line_bytes};
     }
 
     /// Whether a panel's factors are not those of the panel before.
@@ -466,12 +479,19 @@ private:
         const std::int64_t columns = std::min((panel + panels) * panel_columns, shape_.spec.n) - column;
         const std::int64_t y_bytes = info(shape_.spec.dst).bytes;
         const bool per_column = shape_.finish != Finish::row;
+        const auto y_at = [&](std::int64_t row) { return operands_.y + (row * shape_.spec.n + column) * y_bytes; };
+        constexpr std::int64_t rows_ahead = 2;
         for (std::int64_t i = 0; i < rows_.count; ++i) {
             const std::int64_t row = rows_.begin + i;
+            if (i + rows_ahead < rows_.count) {
+                for (std::int64_t byte = 0; byte < columns * y_bytes; byte += line_bytes) {
+                    __builtin_prefetch(y_at(row + rows_ahead) + byte, 1);
+                }
+            }
             shape_.kernels->finish_row(
                 {buffers_.c + i * shape_.kernels->tile_columns * 4, c_tile_, columns, row_scale(row),
-                 per_column ? operands_.w_factor + rows_.expert * shape_.spec.n + column : nullptr,
-                 operands_.y + (row * shape_.spec.n + column) * y_bytes, shape_.finish, shape_.dst});
+                 per_column ? operands_.w_factor + rows_.expert * shape_.spec.n + column : nullptr, y_at(row),
+                 shape_.finish, shape_.dst});
         }
     }
 
@@ -520,7 +540,7 @@ void run_grouped_gemm(const Shape& shape, const PackedLayout& packed, const Work
                       const CallOperands& operands, unsigned char* workspace, int threads) {
     const std::span<const std::int32_t> m_indptr(operands.m_indptr, static_cast<std::size_t>(shape.spec.experts) + 1);
     Call call{shape,    packed,    layout,
-              operands, workspace, TaskGrid::from(m_indptr, shape.panels, threads, layout.first_task(workspace))};
+              operands, workspace, TaskGrid::from(shape, m_indptr, threads, layout.first_task(workspace))};
     if (const std::int64_t tasks = call.grid.tasks(); tasks > 0) {
         ThreadPool::shared().run(static_cast<int>(std::min<std::int64_t>(threads, tasks)), run_some, &call);
     }

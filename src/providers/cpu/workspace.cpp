@@ -23,9 +23,8 @@ WorkspaceLayout WorkspaceLayout::from(const Shape& shape, int threads) {
     constexpr std::string_view what = "workspace";
     constexpr std::int64_t number = sizeof(float);
     // Tiles are whole, in A and in C.
-    const std::int64_t rows =
-        shape.matrix != nullptr ? most_rows_of_task : std::min(most_rows_of_task, shape.spec.max_rows);
-    static_assert(most_rows_of_task % matrix_tile == 0);
+    const std::int64_t most_rows = RowBlocks::of(shape).most;
+    const std::int64_t rows = shape.matrix != nullptr ? most_rows : std::min(most_rows, shape.spec.max_rows);
     const std::int64_t few = shape.matrix != nullptr ? Shape::whole_tiles(shape.few_rows())
                                                      : std::min(shape.few_rows(), shape.spec.max_rows);
     const std::int64_t lines =  // of A, a K block each

@@ -200,6 +200,14 @@ struct TileRows {
     std::int64_t row_tiles;  ///< ≥ 1
 };
 
+/// Runs of memory lines.
+struct LineRuns {
+    const std::uint8_t* first;
+    std::int64_t stride;  ///< bytes from run to run
+    std::int64_t runs;
+    std::int64_t lines;  ///< of a run
+};
+
 /// Some rows of A times some K blocks of two panels, in tiles of 16 rows of 64 bytes.
 struct MatrixCall {
     TileRows a;
@@ -211,9 +219,7 @@ struct MatrixCall {
     void* c;                   ///< (16 · row_tiles, 32), f32 or int32
     std::int64_t rows;         ///< that exist, for factors
     const RowFactor* factors;  ///< (blocks, rows)
-    /// Two runs of lines that are wanted next, asked for from memory on the way.
-    const std::uint8_t* next[2];
-    std::int64_t next_lines;  ///< of each
+    LineRuns next[2];          ///< what is wanted next, of W and of A, asked for from memory on the way
 };
 
 /// Row tiles that one pass over K's weights can sum up without leaving the tiles, and, by their number, panels beside

@@ -34,24 +34,38 @@ struct DotInt8 {
     }
 };
 
-/// Asks for lines step by step.
+/// Asks for what a call wants next, a little at every step.
 template <class T>
 class NextLines {
 public:
-    NextLines(const MatrixCall& call, std::int64_t steps)
-        : call_(call), lines_(call.next_lines), step_((call.next_lines + steps - 1) / steps) {}
-    void step() {
-        for (std::int64_t i = 0; i < step_ && line_ < lines_; ++i, ++line_) {
-            __builtin_prefetch(call_.next[0] + line_ * line_bytes, 0, 2);
-            __builtin_prefetch(call_.next[1] + line_ * line_bytes, 0, 2);
+    NextLines(const LineRuns (&wanted)[2], std::int64_t steps) : wanted_(wanted) {
+        for (int i = 0; i < 2; ++i) {
+            per_step_[i] = (wanted[i].runs * wanted[i].lines + steps - 1) / steps;
+            at_[i] = wanted[i].first;
         }
+    }
+    void step() {
+        step(0);
+        step(1);
     }
 
 private:
-    const MatrixCall& call_;
-    std::int64_t lines_;
-    std::int64_t step_;
-    std::int64_t line_ = 0;
+    void step(int i) {
+        for (std::int64_t count = 0; count < per_step_[i] && run_[i] < wanted_[i].runs; ++count) {
+            __builtin_prefetch(at_[i] + line_[i] * line_bytes, 0, 2);
+            if (++line_[i] == wanted_[i].lines) {
+                line_[i] = 0;
+                ++run_[i];
+                at_[i] += wanted_[i].stride;
+            }
+        }
+    }
+
+    const LineRuns (&wanted_)[2];
+    const std::uint8_t* at_[2];
+    std::int64_t per_step_[2];
+    std::int64_t run_[2] = {};
+    std::int64_t line_[2] = {};
 };
 
 /// One or two row tiles from `first` on over some K blocks.
@@ -105,7 +119,7 @@ inline void multiply_tiles(const MatrixCall& call, std::int64_t first, std::int6
 template <class T, class Dot>
 void multiply(const MatrixCall& call) {
     auto* c = static_cast<unsigned char*>(call.c);
-    NextLines<T> next(call, (call.a.row_tiles + 1) / 2 * call.blocks * call.depth_tiles);
+    NextLines<T> next(call.next, (call.a.row_tiles + 1) / 2 * call.blocks * call.depth_tiles);
     std::int64_t tile = 0;
     for (; tile + 1 < call.a.row_tiles; tile += 2) {
         multiply_tiles<T, Dot, 2>(call, tile, 0, call.blocks, c + tile * matrix_tile * matrix_c_stride, Start::from_c,
@@ -133,7 +147,7 @@ template <class T>
 void multiply_scaled(const MatrixCall& call) {
     alignas(64) float sums[2 * matrix_tile * matrix_columns];
     auto* bytes = reinterpret_cast<unsigned char*>(sums);
-    NextLines<T> next(call, (call.a.row_tiles + 1) / 2 * call.blocks * call.depth_tiles);
+    NextLines<T> next(call.next, (call.a.row_tiles + 1) / 2 * call.blocks * call.depth_tiles);
     for (std::int64_t tile = 0; tile < call.a.row_tiles; tile += 2) {
         const std::int64_t first = tile * matrix_tile;
         const std::int64_t rest = call.rows - first;
