@@ -29,8 +29,11 @@ struct RowBlocks {
     }
 };
 
-/// Columns of a task: so many share one decoding of A, and their C is 480 KiB at most.
-inline constexpr std::int64_t most_columns_of_task = 512;
+/// Columns of a task: so many share one decoding of A, and their C is 480 KiB at most; 1 MiB where there are tiles,
+/// beside which reading A weighs more.
+[[nodiscard]] inline std::int64_t most_columns_of_task(const Shape& shape) noexcept {
+    return shape.matrix != nullptr ? 1024 : 512;
+}
 /// Tasks for each of several threads: few of them would end unevenly, many would decode A often.
 inline constexpr std::int64_t wanted_tasks_per_thread = 6;
 
@@ -52,7 +55,7 @@ struct TaskGrid {
             blocks += cut.count(m_indptr[e + 1] - m_indptr[e]);
         }
         first_task.back() = blocks;
-        TaskGrid grid{cut, most_columns_of_task / panel_columns, 0, m_indptr, first_task};
+        TaskGrid grid{cut, most_columns_of_task(shape) / panel_columns, 0, m_indptr, first_task};
         const std::int64_t wanted = threads == 1 ? 1 : wanted_tasks_per_thread * threads;
         const auto groups = [&] { return (shape.panels + grid.panels_of_task - 1) / grid.panels_of_task; };
         while (grid.panels_of_task > group_panels && groups() * blocks < wanted) {

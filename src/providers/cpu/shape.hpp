@@ -23,10 +23,10 @@ static_assert(few_rows_matrix == most_stream_tiles * matrix_tile);
 /// tiles whatever the rows: to bf16 they are decoded twice as fast as to f32.
 inline constexpr std::int64_t most_vector_rows = 4;
 
-/// K blocks that many rows take at a time where there are tiles, so that C leaves them less often: of W two panels, and
-/// of A as many rows, share a first-level cache.
-inline constexpr std::int64_t deep_blocks_bf16 = 2;
-inline constexpr std::int64_t deep_blocks_int8 = 1;
+/// K blocks that many rows take at a time where there are tiles, so that C leaves them less often: 32 KiB of two panels
+/// of W stay in a first-level cache.
+inline constexpr std::int64_t deep_blocks_bf16 = 4;
+inline constexpr std::int64_t deep_blocks_int8 = 2;
 
 /// A spec, the kernels that run it, and the sizes that both give.
 struct Shape {

@@ -29,7 +29,7 @@ WorkspaceLayout WorkspaceLayout::from(const Shape& shape, int threads) {
                                                      : std::min(shape.few_rows(), shape.spec.max_rows);
     const std::int64_t lines =  // of A, a K block each
         std::max(rows * shape.deep_blocks(), checked_mul(few, shape.k_blocks, what));
-    const std::int64_t panels = std::min(most_columns_of_task / panel_columns, shape.panels);
+    const std::int64_t panels = std::min(most_columns_of_task(shape) / panel_columns, shape.panels);
 
     WorkspaceLayout layout;
     layout.experts_ = static_cast<std::size_t>(shape.spec.experts);

@@ -109,7 +109,7 @@ void put(Element element, std::vector<std::uint8_t>& block, std::int64_t k, std:
             block[at(k / 4 * 64 + column * 4 + k % 4)] = static_cast<std::uint8_t>(code);
             break;
         case Element::e2m1: {
-            std::uint8_t& byte = block[at(k / 8 * 64 + quarter + k % 8 / 4 * 8 + k % 4 / 2)];
+            std::uint8_t& byte = block[at(k / 8 * 64 + column * 4 + k % 8 / 2)];
             const auto shift = static_cast<unsigned>(k % 2 * 4);
             byte = static_cast<std::uint8_t>((byte & ~(0xFU << shift)) | code << shift);
             break;
@@ -175,7 +175,7 @@ TEST(CpuDecoders, PanelsOfEveryElementCodeAndScale) {
 
 /// Where element k of eight lies in lines of bf16, as pairs.
 std::int64_t place_in_pairs(std::int64_t k, PairOrder order) {
-    constexpr std::array<std::int64_t, 8> of_e2m1{0, 2, 1, 3, 4, 6, 5, 7};
+    constexpr std::array<std::int64_t, 8> of_e2m1{0, 2, 4, 6, 1, 3, 5, 7};
     return order == PairOrder::consecutive ? k : k / 8 * 8 + of_e2m1[static_cast<std::size_t>(k % 8)];
 }
 
@@ -191,7 +191,7 @@ bool is_exactly(std::uint16_t half, float want) { return same(formats::Bf16::dec
 TEST(CpuDecoders, Bf16LinesOfEveryElementCodeAndScale) {
     const Bf16Decoders* decoders = bf16_decoders();
     if (decoders == nullptr) {
-        GTEST_SKIP() << "this machine has no AVX-512 VNNI, which what is around tiles needs";
+        GTEST_SKIP() << "this machine lacks AVX-512 VNNI or GFNI, which what is around tiles needs";
     }
     for (const PanelFormat& format : panel_formats) {
         const auto index = static_cast<std::size_t>(format.format);
@@ -250,7 +250,7 @@ TEST(CpuDecoders, Bf16LinesOfEveryElementCodeAndScale) {
 TEST(CpuDecoders, Bf16LinesAreRefusedWhereAScaleIsNotOfTiles) {
     const Bf16Decoders* decoders = bf16_decoders();
     if (decoders == nullptr) {
-        GTEST_SKIP() << "this machine has no AVX-512 VNNI, which what is around tiles needs";
+        GTEST_SKIP() << "this machine lacks AVX-512 VNNI or GFNI, which what is around tiles needs";
     }
     for (const WeightFormat format : {WeightFormat::e4m3_ue8m0, WeightFormat::e5m2_ue8m0, WeightFormat::e2m1_ue8m0}) {
         const std::vector<std::uint8_t> elements(static_cast<std::size_t>(k_block * panel_columns));
@@ -279,7 +279,7 @@ TEST(CpuDecoders, Bf16LinesAreRefusedWhereAScaleIsNotOfTiles) {
 TEST(CpuDecoders, Bf16RowsOfEveryElementCodeAndScale) {
     const Bf16Decoders* decoders = bf16_decoders();
     if (decoders == nullptr) {
-        GTEST_SKIP() << "this machine has no AVX-512 VNNI, which what is around tiles needs";
+        GTEST_SKIP() << "this machine lacks AVX-512 VNNI or GFNI, which what is around tiles needs";
     }
     for (const Element element : {Element::bf16, Element::e4m3, Element::e5m2, Element::e2m1}) {
         const std::int64_t bits = element_bits[static_cast<std::size_t>(element)];

@@ -7,6 +7,7 @@
 #include <iterator>
 #include <string_view>
 
+#include "cpu/features.hpp"
 #include "providers/cpu/kernels/amx/weight_stream.hpp"
 #include "providers/cpu/kernels/bf16_dot.hpp"
 #include "providers/cpu/kernels/dispatch.hpp"
@@ -47,6 +48,10 @@ struct Emulated {
         for (std::int64_t row = 0; row < cpu::matrix_tile; ++row) {
             std::memcpy(tiles.bytes[Tile][row], static_cast<const std::uint8_t*>(at) + row * stride, tile_row_bytes);
         }
+    }
+    template <int Tile>
+    static void load_once(const void* at, std::int64_t stride) {
+        load<Tile>(at, stride);
     }
     template <int Tile>
     static void store(void* at, std::int64_t stride) {
@@ -150,7 +155,7 @@ const std::vector<const cpu::KernelFamily*>& emulated_families() {
         static const cpu::MatrixKernels tiles_of_arrays = cpu::make_matrix_kernels<Emulated>();
         static const cpu::MatrixKernels dots_of_arrays = cpu::make_dot_kernels<EmulatedDot>();
         for (const cpu::KernelFamily* family : cpu::available_families()) {
-            if (std::string_view(family->name) == "avx512_vnni") {
+            if (std::string_view(family->name) == "avx512_vnni" && cpu_features().gfni) {
                 static const cpu::KernelFamily amx{"amx_emulated", family->f32, family->int8_sums, &tiles_of_arrays,
                                                    &cpu::avx512_bf16_decoders};
                 static const cpu::KernelFamily dot{"avx512_bf16_emulated", family->f32, family->int8_sums,

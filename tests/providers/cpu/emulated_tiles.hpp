@@ -9,8 +9,8 @@
 
 namespace moegemm::test {
 
-/// "amx_emulated" and "avx512_bf16_emulated"; none where the machine has no AVX-512 VNNI, which what is around them
-/// needs.
+/// "amx_emulated" and "avx512_bf16_emulated"; none where the machine lacks AVX-512 VNNI or GFNI, which what is
+/// around them needs.
 [[nodiscard]] const std::vector<const cpu::KernelFamily*>& emulated_families();
 
 }  // namespace moegemm::test

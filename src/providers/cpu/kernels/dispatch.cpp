@@ -40,10 +40,11 @@ Families detect() {
     Families families;
 #if defined(__x86_64__)
     const CpuFeatures& cpu = cpu_features();
-    if (cpu.amx_bf16 && cpu.amx_int8 && cpu.avx512_vnni) {
+    const bool decodes_bf16 = cpu.avx512_vnni && cpu.gfni;
+    if (cpu.amx_bf16 && cpu.amx_int8 && decodes_bf16) {
         families.add(amx_family);
     }
-    if (cpu.avx512_bf16 && cpu.avx512_vnni) {
+    if (cpu.avx512_bf16 && decodes_bf16) {
         families.add(avx512_bf16_family);
     }
     if (cpu.avx512_vnni) {

@@ -14,10 +14,11 @@
 ///   bf16   column · 4 + 2 · (k mod 2)
 ///   int8   column · 4 + k mod 4
 ///   fp8    quarter · 16 + half · 8 + (column mod 4) · 2 + k mod 2     quarter = column / 4, half = k mod 4 / 2
-///   e2m1   likewise of pairs of k, the even k in the low nibble       half = k mod 8 / 4, "k mod 2" is k / 2 mod 2
+///   e2m1   column · 4 + k mod 8 / 2, the even k in the low nibble
 ///
-/// The order of 8- and 4-bit floats is that in which interleaving the bytes of two look-ups (unpacklo, unpackhi within
-/// 128 bits) gives 32-bit lanes of one column and two k as bf16, which each of these elements is exactly.
+/// These elements are bf16 exactly. The order of 8-bit floats is that in which interleaving the bytes of two look-ups
+/// (unpacklo, unpackhi within 128 bits) gives 32-bit lanes of one column and two k as bf16. Of e2m1 it is one look-up
+/// of words by their i-th nibbles that gives such lanes, of k = i and k = 4 + i.
 ///
 /// Files of kernels that are compiled for one instruction set include headers of this folder, structures and
 /// intrinsics, nothing else: a function template or inline function that other files share, compiled there, could be
@@ -168,7 +169,7 @@ struct FloatKernels {
 /// \param[out] out k_block numbers; zeros follow the first `count` to the end of a step of 64
 enum class PairOrder : std::uint8_t {
     consecutive,  ///< k, k+1
-    of_e2m1,      ///< within eight: 0, 2, 1, 3, 4, 6, 5, 7, as the nibbles of e2m1 come out
+    of_e2m1,      ///< within eight: 0, 4, 1, 5, 2, 6, 3, 7, as the nibbles of e2m1 come out
 };
 using DecodeRowBf16 = void (*)(const std::uint8_t* elements, std::int64_t count, const float* scales, int group_shift,
                                PairOrder order, std::uint16_t* out);

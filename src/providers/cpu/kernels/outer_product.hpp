@@ -316,34 +316,49 @@ inline void scale_tile_row(const FinishCall& call, const void* c, const float* c
     }
 }
 
+/// A tile's row of y in its type.
+template <class S>
+inline void finish_tile_row(const FinishCall& call, const void* c, const float* column_scale, void* y) {
+    constexpr std::int64_t width = tile_columns_of<S>;
+    float values[static_cast<std::size_t>(width)];
+    scale_tile_row<S>(call, c, column_scale, values);
+    if (call.dst == Dst::f32) {
+        std::memcpy(y, values, sizeof values);
+        return;
+    }
+    std::uint16_t halves[static_cast<std::size_t>(width)];
+    if (call.dst == Dst::bf16) {
+        store_bf16<S>(halves, values, width);
+    } else {
+        for (std::int64_t i = 0; i < width; i += S::lanes) {
+            S::store_f16(halves + i, S::load(values + i));
+        }
+    }
+    std::memcpy(y, halves, sizeof halves);
+}
+
 template <class S>
 void finish_row(const FinishCall& call) {
     constexpr std::int64_t width = tile_columns_of<S>;
     constexpr auto size = static_cast<std::size_t>(width);
     const auto y_bytes = static_cast<std::int64_t>(call.dst == Dst::f32 ? sizeof(float) : sizeof(std::uint16_t));
     for (std::int64_t column = 0; column < call.columns; column += width) {
-        const std::int64_t columns = call.columns - column < width ? call.columns - column : width;
         // C's elements have 4 bytes in either type.
         const auto* c = static_cast<const unsigned char*>(call.c) + (column / width) * call.c_tile * 4;
+        auto* y = static_cast<unsigned char*>(call.y) + column * y_bytes;
+        const float* scale = call.column_scale == nullptr ? nullptr : call.column_scale + column;
+        const std::int64_t columns = call.columns - column;
+        if (columns >= width) {
+            finish_tile_row<S>(call, c, scale, y);
+            continue;
+        }
         float column_scale[size] = {};
-        if (call.column_scale != nullptr) {
-            std::memcpy(column_scale, call.column_scale + column, static_cast<std::size_t>(columns) * sizeof(float));
+        float last[size];
+        if (scale != nullptr) {
+            std::memcpy(column_scale, scale, static_cast<std::size_t>(columns) * sizeof(float));
         }
-        float values[size];
-        scale_tile_row<S>(call, c, column_scale, values);
-        std::uint16_t halves[size];
-        const void* result = values;
-        if (call.dst == Dst::bf16) {
-            store_bf16<S>(halves, values, width);
-            result = halves;
-        } else if (call.dst == Dst::f16) {
-            for (std::int64_t i = 0; i < width; i += S::lanes) {
-                S::store_f16(halves + i, S::load(values + i));
-            }
-            result = halves;
-        }
-        std::memcpy(static_cast<unsigned char*>(call.y) + column * y_bytes, result,
-                    static_cast<std::size_t>(columns * y_bytes));
+        finish_tile_row<S>(call, c, column_scale, last);
+        std::memcpy(y, last, static_cast<std::size_t>(columns * y_bytes));
     }
 }
 

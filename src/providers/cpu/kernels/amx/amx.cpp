@@ -24,6 +24,11 @@ struct Amx {
     static void load(const void* at, std::int64_t stride) {
         __asm__ volatile("tileloadd (%1,%2,1), %%tmm%c0" : : "i"(Tile), "r"(at), "r"(stride) : "memory");
     }
+    /// The same of what is read once: it does not push what is read often out of the first-level cache.
+    template <int Tile>
+    static void load_once(const void* at, std::int64_t stride) {
+        __asm__ volatile("tileloaddt1 (%1,%2,1), %%tmm%c0" : : "i"(Tile), "r"(at), "r"(stride) : "memory");
+    }
     template <int Tile>
     static void store(void* at, std::int64_t stride) {
         __asm__ volatile("tilestored %%tmm%c0, (%1,%2,1)" : : "i"(Tile), "r"(at), "r"(stride) : "memory");

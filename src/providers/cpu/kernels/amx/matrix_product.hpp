@@ -1,6 +1,6 @@
 /// \file
 /// Products of tiles, written over a type `T` that has the instructions on them: `zero<t>()`, `load<t>(address,
-/// stride)`, `store<t>(address, stride)`, `dot_bf16<c, a, b>()`, `dot_int8<c, a, b>()`.
+/// stride)`, `load_once` likewise, `store<t>(address, stride)`, `dot_bf16<c, a, b>()`, `dot_int8<c, a, b>()`.
 ///
 ///                    panel 0   panel 1
 ///                    tile 6    tile 7     16 lines of 64 bytes: 16 columns by 32 k of bf16 or 64 of int8
@@ -93,13 +93,13 @@ inline void multiply_tiles(const MatrixCall& call, std::int64_t first, std::int6
         const std::uint8_t* b = call.b + block * call.b_block;
         for (std::int64_t depth = 0; depth < call.depth_tiles; ++depth) {
             next.step();
-            T::template load<4>(a, call.a.stride);
+            T::template load_once<4>(a, call.a.stride);
             T::template load<6>(b, line_bytes);
             Dot::template run<T, 0, 4, 6>();
             T::template load<7>(b + call.b_stride, line_bytes);
             Dot::template run<T, 1, 4, 7>();
             if constexpr (two) {
-                T::template load<5>(a + matrix_tile * call.a.stride, call.a.stride);
+                T::template load_once<5>(a + matrix_tile * call.a.stride, call.a.stride);
                 Dot::template run<T, 2, 5, 6>();
                 Dot::template run<T, 3, 5, 7>();
             }

@@ -133,8 +133,10 @@ struct Avx2 {
             static_assert(E == Element::e2m1);
             const __m256i high_table = look_up_table(0x404040403F3F3F00, 0xC0C0C0C0BFBFBF80);
             const __m256i low_table = look_up_table(0xC0804000C0800000, 0xC0804000C0800000);
-            const __m256i even = _mm256_and_si256(codes, bytes(0x0F));
-            const __m256i odd = _mm256_and_si256(_mm256_srli_epi16(codes, 4), bytes(0x0F));
+            // To the order of 8-bit elements, pairs of k for elements.
+            const __m256i pairs = _mm256_shuffle_epi8(codes, look_up_table(0x0D0C090805040100, 0x0F0E0B0A07060302));
+            const __m256i even = _mm256_and_si256(pairs, bytes(0x0F));
+            const __m256i odd = _mm256_and_si256(_mm256_srli_epi16(pairs, 4), bytes(0x0F));
             F of_even[4];
             F of_odd[4];
             halves(_mm256_shuffle_epi8(high_table, even), _mm256_shuffle_epi8(low_table, even), of_even);

@@ -124,13 +124,11 @@ struct Avx512 {
             floats(half_bytes<E>(codes), out);
         } else {
             static_assert(E == Element::e2m1);
-            F of_even[4];
-            F of_odd[4];
-            floats(half_bytes<E>(_mm512_and_si512(codes, bytes(0x0F))), of_even);
-            floats(half_bytes<E>(_mm512_and_si512(_mm512_srli_epi16(codes, 4), bytes(0x0F))), of_odd);
+            __m512i pairs[4];
+            e2m1_pairs(codes, pairs);
             for (int i = 0; i < 4; ++i) {
-                out[2 * i] = of_even[i];
-                out[2 * i + 1] = of_odd[i];
+                out[i] = even_of(pairs[i]);
+                out[4 + i] = odd_of(pairs[i]);
             }
         }
     }

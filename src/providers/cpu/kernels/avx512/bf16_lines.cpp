@@ -23,19 +23,28 @@ __m512i scale_pairs(__m512i pairs, __m512 scale) {
 __m512i low_pairs(const HalfBytes& halves) { return _mm512_unpacklo_epi8(halves.low, halves.high); }
 __m512i high_pairs(const HalfBytes& halves) { return _mm512_unpackhi_epi8(halves.low, halves.high); }
 
-/// A line of a format to lines of bf16.
+/// As half_bytes, in two bit matrices a normal number's high and low byte: of the exponent, the first bit of the code
+/// and its complement take the place of adding 120 (e5m2: 112). (GF2P8AFFINEQB: byte 7 − i of a matrix gives bit i.)
 template <Element E>
-void decode_line(const std::uint8_t* at, __m512i* out) {
+HalfBytes half_bytes_of_8_bits(__m512i codes) {
+    constexpr bool e4m3 = E == Element::e4m3;
+    const __m512i high_bits = _mm512_set1_epi64(e4m3 ? 0x1020404040404000 : 0x0810204040404000);
+    const __m512i low_bits = _mm512_set1_epi64(e4m3 ? 0x01020408 : 0x010204);
+    const Specials<E> specials(codes);
+    const __m512i high = specials.high(_mm512_gf2p8affine_epi64_epi8(codes, high_bits, e4m3 ? 0x3C : 0x38));
+    const __m512i low = specials.low(_mm512_gf2p8affine_epi64_epi8(codes, low_bits, 0));
+    constexpr int first_or_both_others = 0xF8;
+    return {_mm512_ternarylogic_epi64(high, codes, bytes(0x80), first_or_both_others), low};
+}
+
+/// A line of a format to lines of bf16.
+template <Element E, std::size_t Lines>
+void decode_line(const std::uint8_t* at, __m512i (&out)[Lines]) {
     const __m512i codes = _mm512_loadu_si512(at);
     if constexpr (E == Element::e2m1) {
-        const HalfBytes even = half_bytes<E>(_mm512_and_si512(codes, bytes(0x0F)));
-        const HalfBytes odd = half_bytes<E>(_mm512_and_si512(_mm512_srli_epi16(codes, 4), bytes(0x0F)));
-        out[0] = low_pairs(even);   // 0, 2
-        out[1] = low_pairs(odd);    // 1, 3
-        out[2] = high_pairs(even);  // 4, 6
-        out[3] = high_pairs(odd);   // 5, 7
+        e2m1_pairs(codes, out);
     } else {
-        const HalfBytes halves = half_bytes<E>(codes);
+        const HalfBytes halves = half_bytes_of_8_bits<E>(codes);
         out[0] = low_pairs(halves);
         out[1] = high_pairs(halves);
     }
@@ -134,36 +143,43 @@ void decode_step(const std::uint8_t* at, __m512i (&out)[2]) {
     }
 }
 
+/// 64 elements of a row, `left` of them given, with their scales and in their order.
+template <Element E>
+void finish_step(const std::uint8_t* from, std::int64_t left, const float* scales, int group_shift, PairOrder order,
+                 std::uint16_t* out) {
+    __m512i halves[2];
+    decode_step<E>(from, halves);
+    for (std::int64_t i = 0; i < 2; ++i) {
+        const std::int64_t first = 32 * i;
+        __m512i pairs = halves[i];
+        if (scales != nullptr) {
+            // Groups of 16 or 32: the halves of a vector may have two scales.
+            const float low = first < left ? scales[first >> group_shift] : 0.0F;
+            const float high = first + 16 < left ? scales[(first + 16) >> group_shift] : 0.0F;
+            pairs = scale_pairs(pairs, _mm512_mask_blend_ps(0xFF00, _mm512_set1_ps(low), _mm512_set1_ps(high)));
+        }
+        if (order == PairOrder::of_e2m1) {
+            pairs = _mm512_shuffle_epi8(pairs, look_up_table(0x0B0A030209080100, 0x0F0E07060D0C0504));
+        }
+        _mm512_storeu_si512(out + first, pairs);
+    }
+}
+
 template <Element E>
 void decode_row(const std::uint8_t* elements, std::int64_t count, const float* scales, int group_shift, PairOrder order,
                 std::uint16_t* out) {
     constexpr std::int64_t bits = element_bits[static_cast<std::size_t>(E)];
     constexpr std::int64_t step_bytes = row_step * bits / 8;
-    for (std::int64_t k = 0; k < count; k += row_step) {
-        // The row's last elements may be the last bytes of the tensor: what a whole step would read goes through here.
+    std::int64_t k = 0;
+    const auto scales_from = [&] { return scales == nullptr ? nullptr : scales + (k >> group_shift); };
+    for (; k + row_step <= count; k += row_step) {
+        finish_step<E>(elements + k * bits / 8, row_step, scales_from(), group_shift, order, out + k);
+    }
+    if (k < count) {
+        // The row's last elements may be the last bytes of the tensor.
         std::uint8_t rest[static_cast<std::size_t>(step_bytes)] = {};
-        const std::uint8_t* from = elements + k * bits / 8;
-        if (count - k < row_step) {
-            std::memcpy(rest, from, static_cast<std::size_t>((count - k) * bits / 8));
-            from = rest;
-        }
-        __m512i halves[2];
-        decode_step<E>(from, halves);
-        for (std::int64_t i = 0; i < 2; ++i) {
-            const std::int64_t first = k + 32 * i;
-            __m512i pairs = halves[i];
-            if (scales != nullptr) {
-                // Groups of 16 or 32: the halves of a vector may have two scales.
-                const float low = first < count ? scales[first >> group_shift] : 0.0F;
-                const float high = first + 16 < count ? scales[(first + 16) >> group_shift] : 0.0F;
-                pairs = scale_pairs(pairs, _mm512_mask_blend_ps(0xFF00, _mm512_set1_ps(low), _mm512_set1_ps(high)));
-            }
-            if (order == PairOrder::of_e2m1) {
-                constexpr int swap_inner = 0xD8;
-                pairs = _mm512_shufflehi_epi16(_mm512_shufflelo_epi16(pairs, swap_inner), swap_inner);
-            }
-            _mm512_storeu_si512(out + first, pairs);
-        }
+        std::memcpy(rest, elements + k * bits / 8, static_cast<std::size_t>((count - k) * bits / 8));
+        finish_step<E>(rest, count - k, scales_from(), group_shift, order, out + k);
     }
 }
 
