@@ -34,8 +34,10 @@ struct RowBlocks {
 [[nodiscard]] inline std::int64_t most_columns_of_task(const Shape& shape) noexcept {
     return shape.matrix != nullptr ? 1024 : 512;
 }
-/// Tasks for each of several threads: few of them would end unevenly, many would decode A often.
+/// Tasks for each of several threads: few of them would end unevenly, many would decode A often, which costs little
+/// where no expert has more than few rows.
 inline constexpr std::int64_t wanted_tasks_per_thread = 6;
+inline constexpr std::int64_t wanted_tasks_of_few_rows = 16;
 
 /// The queue of a call. Tasks are ordered by expert, panel group, row block, so that neighbours share their weights.
 struct TaskGrid {
@@ -50,13 +52,17 @@ struct TaskGrid {
                                        std::span<std::int64_t> first_task) noexcept {
         const RowBlocks cut = RowBlocks::of(shape);
         std::int64_t blocks = 0;
+        std::int64_t most_rows = 0;
         for (std::size_t e = 0; e + 1 < m_indptr.size(); ++e) {
             first_task[e] = blocks;
-            blocks += cut.count(m_indptr[e + 1] - m_indptr[e]);
+            const std::int64_t rows = m_indptr[e + 1] - m_indptr[e];
+            blocks += cut.count(rows);
+            most_rows = std::max(most_rows, rows);
         }
         first_task.back() = blocks;
         TaskGrid grid{cut, most_columns_of_task(shape) / panel_columns, 0, m_indptr, first_task};
-        const std::int64_t wanted = threads == 1 ? 1 : wanted_tasks_per_thread * threads;
+        const std::int64_t each = most_rows <= shape.few_rows() ? wanted_tasks_of_few_rows : wanted_tasks_per_thread;
+        const std::int64_t wanted = threads == 1 ? 1 : each * threads;
         const auto groups = [&] { return (shape.panels + grid.panels_of_task - 1) / grid.panels_of_task; };
         while (grid.panels_of_task > group_panels && groups() * blocks < wanted) {
             grid.panels_of_task /= 2;

@@ -44,9 +44,12 @@ TEST_P(SameBits, ForAnySplitOfRows) {
     const bool grouped = spec.row().scaling == Scaling::group;
     const bool block = spec.row().scaling == Scaling::block;
     spec.scale_layout = grouped ? ScaleLayout::linear : block ? ScaleLayout::k_major : ScaleLayout::none;
-    // Few rows and many of bf16 may differ where tiles multiply the many.
-    const auto border = spec.w == DType::bf16 ? static_cast<std::int32_t>(cpu::most_vector_rows) : 0;
-    for (const std::int32_t rows : {70, 37, 4}) {
+    // Few rows and many of bf16 and of nvfp4 may differ where tiles multiply the many.
+    const bool nvfp4 = spec.variant == Variant::nvfp4 || spec.variant == Variant::nvfp4_a16;
+    const auto border = static_cast<std::int32_t>(spec.w == DType::bf16 ? cpu::most_vector_rows(cpu::WeightFormat::bf16)
+                                                  : nvfp4 ? cpu::most_vector_rows(cpu::WeightFormat::e2m1_ue4m3)
+                                                          : 0);
+    for (const std::int32_t rows : {70, 37, 4, 2}) {
         const Call call(Problem::from(spec, {0, rows}), random, options);
         for (const std::string& kernel : testable_kernels()) {
             const bool tiles = kernel.starts_with("amx") || kernel.starts_with("avx512_bf16");

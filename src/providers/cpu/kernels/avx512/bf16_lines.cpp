@@ -79,6 +79,17 @@ struct LineScale<Element::e2m1, GroupScale::ue8m0> {
     }
     __m512i added;
 };
+/// Of 8-bit floats, likewise, where they are neither 0 nor infinite nor NaN: without its sign such a number lies
+/// between.
+template <Element E>
+struct LineScale<E, GroupScale::ue8m0> : LineScale<Element::e2m1, GroupScale::ue8m0> {
+    using LineScale<Element::e2m1, GroupScale::ue8m0>::LineScale;
+    __m512i operator()(__m512i pairs) const {
+        const __m512i above_zero = _mm512_sub_epi16(_mm512_slli_epi16(pairs, 1), _mm512_set1_epi16(1));
+        const __mmask32 finite = _mm512_cmplt_epu16_mask(above_zero, _mm512_set1_epi16(static_cast<short>(0xFEFF)));
+        return _mm512_mask_add_epi16(pairs, finite, pairs, added);
+    }
+};
 template <Element E, GroupScale G>
 struct LineScale {
     explicit LineScale(const std::uint8_t* scales) : scale(scales_of<G>(scales)) {}
