@@ -5,7 +5,7 @@
 /// that file's own. It has: `lanes`, `tile_vectors`, `tile_rows`, `direct_rows(Element)`, `panels_of(rows)`; the vector
 /// `F` of f32 with zero, load, store, broadcast, mul, fma; `decode_row<Element>` (four vectors of consecutive elements,
 /// times 1/unit(Element)); `decode_line<Element>` (`lanes` columns of a line); `scales<GroupScale>`; `add_int`,
-/// `store_f16`, `prefetch`.
+/// `store_f16`, `store_bf16` (to nearest even; every NaN gives 0x7FFF), `prefetch`.
 #pragma once
 
 #include <cstdint>
@@ -277,16 +277,6 @@ void decode_row(const std::uint8_t* elements, std::int64_t count, const float* s
     }
 }
 
-/// To bfloat16, to nearest even; every NaN gives 0x7FFF.
-template <class S>
-inline void store_bf16(std::uint16_t* out, const float* values, std::int64_t count) {
-    for (std::int64_t i = 0; i < count; ++i) {
-        const auto bits = __builtin_bit_cast(std::uint32_t, values[i]);
-        const std::uint32_t rounded = (bits + 0x7FFFU + ((bits >> 16) & 1U)) >> 16;
-        out[i] = static_cast<std::uint16_t>((bits & 0x7FFFFFFFU) > 0x7F800000U ? 0x7FFFU : rounded);
-    }
-}
-
 /// The f32 values of one tile's row.
 template <class S>
 inline void scale_tile_row(const FinishCall& call, const void* c, const float* column_scale, float* values) {
@@ -327,12 +317,9 @@ inline void finish_tile_row(const FinishCall& call, const void* c, const float* 
         return;
     }
     std::uint16_t halves[static_cast<std::size_t>(width)];
-    if (call.dst == Dst::bf16) {
-        store_bf16<S>(halves, values, width);
-    } else {
-        for (std::int64_t i = 0; i < width; i += S::lanes) {
-            S::store_f16(halves + i, S::load(values + i));
-        }
+    for (std::int64_t i = 0; i < width; i += S::lanes) {
+        call.dst == Dst::bf16 ? S::store_bf16(halves + i, S::load(values + i))
+                              : S::store_f16(halves + i, S::load(values + i));
     }
     std::memcpy(y, halves, sizeof halves);
 }

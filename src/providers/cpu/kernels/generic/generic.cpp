@@ -60,6 +60,12 @@ struct Generic {
         }
     }
 
+    static void store_bf16(std::uint16_t* at, F value) {
+        for (int lane = 0; lane < lanes; ++lane) {
+            at[lane] = formats::Bf16::encode(value[lane]);
+        }
+    }
+
     static constexpr float unit(Element /*element*/) { return 1.0F; }
 
     static F look_up(const Table& table, const std::uint8_t* at) {
