@@ -13,11 +13,15 @@
 namespace moegemm::cpu {
 namespace {
 
+/// For VPTERNLOG: the first operand, or what the two others have in common.
+constexpr int first_or_both_others = 0xF8;
+
 /// Both bf16 of each lane times a number; exact, so that what is cut off is zero.
 __m512i scale_pairs(__m512i pairs, __m512 scale) {
     const __m512i even = _mm512_castps_si512(_mm512_mul_ps(even_of(pairs), scale));
     const __m512i odd = _mm512_castps_si512(_mm512_mul_ps(odd_of(pairs), scale));
-    return _mm512_or_si512(_mm512_srli_epi32(even, 16), _mm512_and_si512(odd, _mm512_set1_epi32(-0x10000)));
+    return _mm512_ternarylogic_epi32(_mm512_srli_epi32(even, 16), odd, _mm512_set1_epi32(-0x10000),
+                                     first_or_both_others);
 }
 
 __m512i low_pairs(const HalfBytes& halves) { return _mm512_unpacklo_epi8(halves.low, halves.high); }
@@ -33,7 +37,6 @@ HalfBytes half_bytes_of_8_bits(__m512i codes) {
     const Specials<E> specials(codes);
     const __m512i high = specials.high(_mm512_gf2p8affine_epi64_epi8(codes, high_bits, e4m3 ? 0x3C : 0x38));
     const __m512i low = specials.low(_mm512_gf2p8affine_epi64_epi8(codes, low_bits, 0));
-    constexpr int first_or_both_others = 0xF8;
     return {_mm512_ternarylogic_epi64(high, codes, bytes(0x80), first_or_both_others), low};
 }
 
