@@ -106,13 +106,13 @@ struct EmulatedDot {
 
     static F zero() { return {}; }
     static F load(const float* at) {
-        F value;
+        F value{};
         std::memcpy(value.lane, at, sizeof value);
         return value;
     }
     static void store(float* at, F value) { std::memcpy(at, value.lane, sizeof value); }
     static F broadcast(float value) {
-        F all;
+        F all{};
         std::fill(std::begin(all.lane), std::end(all.lane), value);
         return all;
     }
@@ -127,14 +127,14 @@ struct EmulatedDot {
         return c;
     }
     static P load_pairs(const std::uint8_t* at) {
-        P value;
+        P value{};
         std::memcpy(value.lane, at, sizeof value);
         return value;
     }
     static P broadcast_pair(const std::uint8_t* at) {
-        P value;
-        for (int i = 0; i < 16; ++i) {
-            std::memcpy(&value.lane[2 * i], at, 4);
+        P value{};
+        for (std::size_t i = 0; i < 32; i += 2) {
+            std::memcpy(&value.lane[i], at, 4);
         }
         return value;
     }

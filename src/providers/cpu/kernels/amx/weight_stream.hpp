@@ -120,7 +120,7 @@ public:
     explicit StreamLines(const StreamCall& call) : call_(call) {}
 
     /// Makes a K block's panel ready. \return whether its scales are of tiles
-    bool prepare(std::int64_t block, std::int64_t panel) const {
+    [[nodiscard]] bool prepare(std::int64_t block, std::int64_t panel) const {
         if (call_.decode == nullptr) {
             return true;
         }
@@ -156,8 +156,8 @@ private:
 template <class T, class Dot, bool Scaled, int RowTiles, int Panels>
 std::int64_t stream_weights(const StreamCall& call) {
     using Tiles = StreamTiles<T, RowTiles, Panels>;
-    constexpr auto count = static_cast<std::size_t>(RowTiles * Panels * matrix_tile * panel_columns);
-    alignas(64) float sums[Scaled ? count : 1];
+    constexpr std::int64_t count = Scaled ? std::int64_t{RowTiles} * Panels * matrix_tile * panel_columns : 1;
+    alignas(64) float sums[static_cast<std::size_t>(count)];
     constexpr std::int64_t sums_tile = RowTiles * matrix_tile * matrix_columns;
     const StreamLines<T, Panels> lines(call);
     bool ready = true;
