@@ -23,6 +23,28 @@ TEST(HopperChoice, MoreRowsNeverTakeSmallerTiles) {
     }
 }
 
+TEST(HopperChoice, MoreRowsNeverTakeSmallerTilesOfDecodedWeights) {
+    const auto rows_of = [](Tiling tiling) {
+        return tiling == Tiling::few_16 ? 16 : tiling == Tiling::few_64 ? 32 : tiling == Tiling::many_128 ? 128 : 256;
+    };
+    for (const std::int64_t experts : {1, 8, 16, 128, 384}) {
+        for (const std::int64_t columns : {1, 768, 4096, 14336}) {
+            int before = 0;
+            for (std::int64_t rows = 0; rows <= 1 << 20; rows += 1 + rows / 7) {
+                const int tile_rows = rows_of(choose_decoded_tiling(rows, experts, columns, 132));
+                EXPECT_GE(tile_rows, before);
+                before = tile_rows;
+            }
+            EXPECT_EQ(before, 256);
+        }
+    }
+    EXPECT_EQ(choose_decoded_tiling(16 * 16, 16, 2048, 132), Tiling::few_16);
+    EXPECT_EQ(choose_decoded_tiling(32 * 16, 16, 2048, 132), Tiling::few_64);
+    EXPECT_EQ(choose_decoded_tiling(128 * 16, 16, 2048, 132), Tiling::many_128);
+    EXPECT_EQ(choose_decoded_tiling(512 * 16, 16, 2048, 132), Tiling::many_256);
+    EXPECT_EQ(choose_decoded_tiling(256, 1, 4096, 132), Tiling::few_64);  // 32 and 64 tiles of the larger ones
+}
+
 TEST(HopperChoice, FewTilesAreSmall) {
     EXPECT_EQ(choose_tiling(0, 16, 2048, 132), Tiling::few_16);
     EXPECT_EQ(choose_tiling(8, 128, 768, 132), Tiling::few_16);  // 48 tiles of 128 columns
@@ -42,7 +64,7 @@ TEST(HopperChoice, LargeWeightsStayInOrder) {
 }
 
 TEST(HopperChoice, TheNearestKernelThatIsMade) {
-    const std::array<bool, tiling_count> two{false, true, true};
+    const std::array<bool, tiling_count> two{false, true, true, false};
     EXPECT_EQ(nearest_tiling(Tiling::few_16, two), Tiling::few_64);
     EXPECT_EQ(nearest_tiling(Tiling::few_64, two), Tiling::few_64);
     EXPECT_EQ(nearest_tiling(Tiling::many_256, two), Tiling::many_256);

@@ -1,0 +1,569 @@
+/// \file
+/// Grouped GEMM with weights of 4 or 8 bits that are decoded to bf16 on their way to the tensor cores.
+///
+/// The operands are swapped: weights take the product's 64 rows, which come from registers, so that nothing decoded
+/// goes back to shared memory; tokens, in bf16, its columns. A decoded fragment serves all tokens of the tile.
+///
+///   stage (64 of K)                         y tile
+///   ┌──────────────┬────────────────────┐   columns (rows of W) →
+///   │ A ≤ tokens   │ packed blocks of W │   ┌───────────┬───────────┬──
+///   │ × 128 B      │ 64 rows each       │   │ consumer 0│ consumer 1│ …  rows of A
+///   └──────────────┴────────────────────┘   └───────────┴───────────┴──
+///
+/// Each consumer warpgroup has a block of W's rows. While the products of one stage are under way it takes apart the
+/// words of the next. A warp loads weights, by plain copies of packed blocks (packed_weights.hpp), another rows of A, a
+/// third finds the tiles.
+///
+/// Where all of a row's scales are near each other, on both sides of the product, mxfp4's operands can be rebased to
+/// one scale a row without loss, and are e4m3 then: twice as fast. Such sums are taken over into float32 every 128 of
+/// K, in pieces of 128 tokens. A stage is twice as deep. Whether it can be so, data decide: of two kernels that are
+/// launched one has nothing to do.
+///
+/// Shapes: four consumers and up to 32 tokens where the weights' way from memory is all that counts, two and up to 128
+/// or 256 where the products are.
+#pragma once
+
+#include <algorithm>
+#include <type_traits>
+
+#include "providers/hopper/kernels/call.hpp"
+#include "providers/hopper/kernels/epilogue.cuh"
+#include "providers/hopper/kernels/fragment.hpp"
+#include "providers/hopper/kernels/packed_weights.hpp"
+#include "providers/hopper/kernels/ring.cuh"
+#include "providers/hopper/kernels/smem_plan.hpp"
+#include "providers/hopper/kernels/tile_queue.cuh"
+#include "providers/hopper/kernels/tile_walk.hpp"
+#include "providers/hopper/kernels/weight_fragments.cuh"
+#include "providers/hopper/ptx/mbarrier.cuh"
+#include "providers/hopper/ptx/tma.cuh"
+#include "providers/hopper/ptx/warpgroup.cuh"
+#include "providers/hopper/ptx/wgmma.cuh"
+
+namespace moegemm::hopper {
+
+struct DecodedShape {
+    int consumers;  ///< warpgroups, 64 rows of W each
+    int tokens;     ///< rows of A in a tile at most: 32, 128 or 256
+    int small_box;  ///< rows of A that one copy brings to tiles of up to two such boxes
+    int large_box;  ///< and to larger ones: small copies are slow
+    int y_buffers;  ///< of each consumer; none: y is written from registers
+    int group;      ///< TileShape::group
+    int depths;     ///< blocks of weights along K in a stage
+    int split;      ///< consumers that share a block of rows, each with every `split`-th block along K
+    int ctas;       ///< on an SM
+
+    static constexpr int part = wgmma_rows;
+    [[nodiscard]] constexpr bool many() const { return tokens > 64; }
+    [[nodiscard]] constexpr int threads() const { return (consumers + 1) * warpgroup; }
+    [[nodiscard]] constexpr int row_blocks() const { return consumers / split; }
+    /// Registers of a thread, where an SM has one CTA: the launch's go to the consumers as far as they can.
+    [[nodiscard]] constexpr int producer_registers() const { return many() ? 40 : 32; }
+    [[nodiscard]] constexpr int consumer_registers() const { return many() ? 232 : 112; }
+    [[nodiscard]] constexpr TileShape tile() const { return {tokens, row_blocks() * wgmma_rows, part, group}; }
+};
+
+/// What lies where in shared memory: stages of A, in chunks of 128 bytes a row, then W; buffers for y; barriers; the
+/// queue of tiles.
+struct DecodedSmem {
+    DecodedShape shape;
+    int block_bytes;
+    int a_chunks;  ///< in a stage
+
+    static constexpr int most_stages = 12;
+    [[nodiscard]] constexpr int a_chunk_bytes() const { return shape.tokens * row_bytes; }
+    [[nodiscard]] constexpr int w_offset() const { return a_chunks * a_chunk_bytes(); }           ///< in a stage
+    [[nodiscard]] constexpr int depth_bytes() const { return shape.row_blocks() * block_bytes; }  ///< of W
+    [[nodiscard]] constexpr int stage_bytes() const {
+        return (w_offset() + shape.depths * depth_bytes() + swizzle_bytes - 1) / swizzle_bytes * swizzle_bytes;
+    }
+    [[nodiscard]] constexpr int y_bytes() const { return shape.consumers * shape.y_buffers * SmemPlan::y_buffer_bytes; }
+    /// Sums that go from one consumer to another.
+    [[nodiscard]] constexpr int sum_bytes() const {
+        return shape.split == 1 ? 0 : shape.row_blocks() * warpgroup * (shape.tokens / 2) * 4;
+    }
+    [[nodiscard]] constexpr int available_bytes() const {
+        return shape.ctas == 1 ? shared_bytes_per_cta : shared_bytes_per_sm / shape.ctas - reserved_bytes_per_cta;
+    }
+    [[nodiscard]] static constexpr int rest_bytes(int stages) {
+        return (2 * stages * 8 + 15) / 16 * 16 + tile_slots(stages) * (tile_slot_bytes + 2 * 8);
+    }
+    /// As many as fit.
+    [[nodiscard]] constexpr int stages() const {
+        int count = most_stages;
+        while (count * stage_bytes() + y_bytes() + sum_bytes() + rest_bytes(count) > available_bytes()) {
+            --count;
+        }
+        return count;
+    }
+    [[nodiscard]] constexpr int y_offset() const { return stages() * stage_bytes(); }
+    [[nodiscard]] constexpr int sum_offset() const { return y_offset() + y_bytes(); }
+    [[nodiscard]] constexpr int barrier_offset() const { return sum_offset() + sum_bytes(); }
+    [[nodiscard]] constexpr int tile_offset() const { return barrier_offset() + (2 * stages() * 8 + 15) / 16 * 16; }
+    [[nodiscard]] constexpr int bytes() const { return barrier_offset() + rest_bytes(stages()); }
+};
+
+/// One thread's factors of the two columns of y that it has: powers of two, or NaN, and the expert's alpha; and those
+/// of rows, where operands are rebased.
+template <bool rebased>
+class OwnFactors {
+public:
+    __device__ __forceinline__ OwnFactors(const Call& call, const PackedWeights& packed, const Route& route,
+                                          bool some_rows, const Tile& tile, int column, int thread)
+        : tokens_(route.token_factors + tile.row), rows_(tile.rows), some_rows_(some_rows) {
+        const std::int64_t own = static_cast<std::int64_t>(tile.expert) * packed.shape.row_blocks * WeightBlock::rows +
+                                 column + accumulator_row(thread, 0);
+#pragma unroll
+        for (int h = 0; h < 2; ++h) {
+            of_column_[h] = __ldg(packed.row_factors + own + h * 8);
+            if constexpr (rebased) {
+                // 2^(the row's largest scale): its exponent as packed, less what was added there and by rebasing.
+                const float top = __int_as_float(static_cast<int>(__ldg(packed.row_tops + own + h * 8)) << 23);
+                of_column_[h] *= top * 0x1p-126F * (0x1p0F / (1 << rebase_top));
+            }
+        }
+        alpha_ = call.alpha == nullptr ? 1.0F : __ldg(call.alpha + tile.expert);
+    }
+    /// Of row `at` of the tile.
+    [[nodiscard]] __device__ __forceinline__ float token(int at) const {
+        return rebased ? at < rows_ ? __ldg(tokens_ + at) : 0.0F : alpha_;
+    }
+    /// Whether this kernel stores the tile's row `at`, one that the tile has.
+    [[nodiscard]] __device__ __forceinline__ bool stores(int at) const {
+        return !some_rows_ || (__ldg(tokens_ + at) < 0.0F) != rebased;
+    }
+    [[nodiscard]] __device__ __forceinline__ bool some_rows() const { return some_rows_; }
+    /// \param which of the thread's two columns
+    [[nodiscard]] __device__ __forceinline__ float apply(float sum, int which, float token) const {
+        return sum * of_column_[which] * token;
+    }
+
+private:
+    const float* tokens_;
+    int rows_;
+    bool some_rows_;
+    float of_column_[2];
+    float alpha_;
+};
+
+/// Stores accumulators whose rows are 64 columns of y from `column` on, straight from registers.
+template <int tokens, class Factors>
+__device__ __forceinline__ void store_from_registers(const Call& call, const Factors& factors,
+                                                     const float (&sums)[tokens / 2], const Tile& tile, int column,
+                                                     int thread) {
+    const int own_column = column + accumulator_row(thread, 0);
+    const int odd = own_column & 1;
+#pragma unroll
+    for (int first = 0; first < tokens / 2; first += 4) {
+        const int at = accumulator_column(thread, first) + odd;
+        const float token[2] = {factors.token(at - odd), factors.token(at - odd + 1)};
+#pragma unroll
+        for (int h = 0; h < 2; ++h) {
+            // Neighbouring columns of y lie in lanes 4 apart: of two rows, each lane ends up with both columns of one.
+            const float even_row = factors.apply(sums[first + h * 2], h, token[0]);
+            const float odd_row = factors.apply(sums[first + h * 2 + 1], h, token[1]);
+            const float received = __shfl_xor_sync(~0U, odd != 0 ? even_row : odd_row, 4);
+            if (at < tile.rows && factors.stores(at)) {
+                store_pair(call, tile.row + at, own_column + h * 8 - odd, odd != 0 ? received : even_row,
+                           odd != 0 ? odd_row : received);
+            }
+        }
+    }
+}
+
+/// The same by way of shared memory, 64 tokens at a time.
+/// \param buffers  of this warpgroup: `count` of SmemPlan::y_buffer_bytes
+/// \param next     the buffer that comes next
+/// \param barrier  number of a barrier of this warpgroup alone
+template <int tokens, int count, class Factors>
+__device__ __forceinline__ void store_by_buffers(const Call& call, const CUtensorMap* y_map, const Factors& factors,
+                                                 const float (&sums)[tokens / 2], const Tile& tile, int column,
+                                                 ptx::SharedAddress buffers, int& next, int barrier, int thread) {
+#pragma unroll
+    for (int chunk = 0; chunk < tokens / 64; ++chunk) {
+        if (chunk * 64 >= tile.rows) {
+            break;
+        }
+        if (thread == 0) {
+            ptx::bulk_wait_read<count - 1>();
+        }
+        const int own = chunk * 64 + thread % 64;
+        const bool all = !factors.some_rows()
+                             ? (ptx::named_barrier(barrier, warpgroup), true)
+                             : ptx::named_barrier_all(barrier, warpgroup, own >= tile.rows || factors.stores(own));
+        const ptx::SharedAddress buffer = buffers + next * SmemPlan::y_buffer_bytes;
+#pragma unroll
+        for (int step = 0; step < 4; ++step) {
+            std::uint32_t bits[4];
+#pragma unroll
+            for (int half = 0; half < 2; ++half) {  // 8 tokens
+                const int first = chunk * 32 + (step * 2 + half) * 4;
+                const int at = accumulator_column(thread, first);
+                const float token[2] = {factors.token(at), factors.token(at + 1)};
+#pragma unroll
+                for (int h = 0; h < 2; ++h) {  // 8 columns each
+                    bits[half * 2 + h] = pack(call.dst, factors.apply(sums[first + h * 2], h, token[0]),
+                                              factors.apply(sums[first + h * 2 + 1], h, token[1]));
+                }
+            }
+            ptx::stmatrix_x4_transposed(buffer + stmatrix_transposed_offset(thread, step), bits[0], bits[1], bits[2],
+                                        bits[3]);
+        }
+        ptx::fence_async_shared();
+        ptx::named_barrier(barrier, warpgroup);
+        const TilePart part{tile.expert, tile.row + chunk * 64, tile.rows - chunk * 64, column, wgmma_rows};
+        if (all) {
+            copy_out(call, y_map, buffer, part, column, thread);
+        } else {
+            copy_rows(call, buffer, part, column, thread, [&](int row) { return factors.stores(chunk * 64 + row); });
+        }
+        if (thread == 0) {
+            ptx::bulk_commit();
+        }
+        next = next + 1 == count ? 0 : next + 1;
+    }
+}
+
+/// Calls `act` with the narrowest product that has a column for each of `rows`, of those of `least`, least + `step`, …
+/// `most` columns; where `step` is 0, each is twice as wide as the one before.
+template <int least, int step, int most, class Act>
+__device__ __forceinline__ void with_columns(int rows, const Act& act) {
+    if constexpr (least < most) {
+        if (rows > least) {
+            with_columns<least + (step == 0 ? least : step), step, most>(rows, act);
+            return;
+        }
+    }
+    act(std::integral_constant<int, least>{});
+}
+
+/// \tparam Kind holds the DecodedShape `shape` and the WeightFormat `format`
+template <class Kind>
+__global__ void __launch_bounds__(Kind::shape.threads(), Kind::shape.ctas)
+    decoded_weights(const __grid_constant__ Maps maps, const __grid_constant__ Call call,
+                    const __grid_constant__ PackedWeights packed, const __grid_constant__ Route route) {
+    constexpr DecodedShape shape = Kind::shape;
+    using Fragments = WeightFragments<Kind::format>;
+    constexpr int block_bytes = Fragments::block.bytes();
+    constexpr int depths = shape.depths;
+    constexpr DecodedSmem plan = Kind::smem;
+    constexpr int stages = plan.stages();
+    static_assert(stages >= 3 && block_bytes % 16 == 0);
+    extern __shared__ __align__(swizzle_bytes) std::uint8_t memory[];
+    const ptx::SharedAddress shared = ptx::shared_address(memory);
+    const RingBarriers<stages> ring{shared + plan.barrier_offset()};
+    const TileQueue<stages> queue{shared + plan.tile_offset()};
+    bool some_rows = Kind::rebased;
+    if (route.rows_differ != nullptr) {
+        ptx::wait_for_kernel_before();
+        const bool can_rebase = __ldcg(packed.not_rebasable) == 0;
+        if (Kind::rebased ? !can_rebase : can_rebase && __ldcg(route.rows_differ) == 0) {
+            return;
+        }
+        some_rows = can_rebase;
+    }
+    if (threadIdx.x == 0) {
+        queue.init();
+        ring.init(2, shape.consumers * (warpgroup / 32));
+    }
+    __syncthreads();
+
+    // From one lane to all, so that the compiler knows that it is the same for a warp.
+    const int role = __shfl_sync(~0U, static_cast<int>(threadIdx.x) / warpgroup, 0);
+    const int steps = ceil_div(packed.shape.depths, depths);
+    Tiles<stages> tiles(queue);
+    Tile tile{};
+    RingPlace<stages> place;
+
+    if (role == shape.consumers) {
+        if constexpr (shape.ctas == 1) {
+            ptx::setmaxnreg_dec<shape.producer_registers()>();
+        }
+        const bool leader = threadIdx.x % 32 == 0;
+        const int warp = (static_cast<int>(threadIdx.x) - shape.consumers * warpgroup) / 32;
+        if (warp == 0) {  // weights
+            const auto policy = call.weights_first_out ? ptx::Evict::first : ptx::Evict::normal;
+            while (tiles.next(tile)) {
+                const int row_block = tile.column / WeightBlock::rows;
+                const int blocks = min(tile.columns / WeightBlock::rows, packed.shape.row_blocks - row_block);
+                const int stride = packed.shape.band_height(row_block) * block_bytes;
+                const std::uint8_t* source =
+                    packed.blocks + packed.shape.block(tile.expert, row_block, 0) * block_bytes;
+                for (int step = 0; step < steps && leader; ++step) {
+                    ptx::mbarrier_wait(ring.empty(place.stage), place.parity ^ 1);
+                    const ptx::SharedAddress barrier = ring.full(place.stage);
+                    ptx::mbarrier_arrive_expect(barrier, depths * blocks * block_bytes);
+#pragma unroll
+                    for (int depth = 0; depth < depths; ++depth) {
+                        ptx::bulk_load(
+                            shared + place.stage * plan.stage_bytes() + plan.w_offset() + depth * plan.depth_bytes(),
+                            source, blocks * block_bytes, barrier, policy);
+                        // Beyond K the last block comes once more: it meets zeros of A, and must be numbers.
+                        source += step * depths + depth + 1 < packed.shape.depths ? stride : 0;
+                    }
+                    place.advance();
+                }
+                __syncwarp();
+                if (leader) {
+                    tiles.say_loaded();
+                }
+            }
+        } else if (warp == 1) {  // rows of A, which the kernel before may still be writing
+            ptx::wait_for_kernel_before();
+            constexpr int chunk_depth = depths * WeightBlock::depth / plan.a_chunks;
+            while (tiles.next(tile)) {
+                const bool small = tile.rows <= 2 * shape.small_box;
+                const CUtensorMap* const map = small ? &maps.a_part : &maps.a;
+                const int box_rows = small ? shape.small_box : shape.large_box;
+                const int boxes = ceil_div(tile.rows, box_rows);
+                for (int step = 0; step < steps && leader; ++step) {
+                    ptx::mbarrier_wait(ring.empty(place.stage), place.parity ^ 1);
+                    const ptx::SharedAddress barrier = ring.full(place.stage);
+                    const ptx::SharedAddress a = shared + place.stage * plan.stage_bytes();
+                    ptx::mbarrier_arrive_expect(barrier, plan.a_chunks * boxes * box_rows * row_bytes);
+                    for (int chunk = 0; chunk < plan.a_chunks; ++chunk) {
+                        const int x = step * depths * WeightBlock::depth + chunk * chunk_depth;
+                        for (int box = 0; box < boxes; ++box) {
+                            ptx::tma_load_2d(a + chunk * plan.a_chunk_bytes() + box * box_rows * row_bytes, map,
+                                             barrier, x, tile.row + box * box_rows, ptx::Evict::last);
+                        }
+                    }
+                    place.advance();
+                }
+                __syncwarp();
+            }
+        } else if (warp == 2) {
+            TileWalk<shape.tile()> walk(call.m_indptr, call.experts, call.rows, call.columns);
+            find_tiles(queue, walk, call.columns);
+        }
+    } else {
+        if constexpr (shape.ctas == 1) {
+            ptx::setmaxnreg_inc<shape.consumer_registers()>();
+        }
+        const int thread = static_cast<int>(threadIdx.x) % warpgroup;
+        const auto own = Fragments::places(thread);
+        const int own_rows = role / shape.split;  // the block of rows
+        const ptx::SharedAddress own_block = shared + plan.w_offset() + own_rows * block_bytes;
+        const ptx::SharedAddress buffers = shared + plan.y_offset() + role * shape.y_buffers * SmemPlan::y_buffer_bytes;
+        int next_buffer = 0;
+        const auto release = [&](int stage) {
+            __syncwarp();  // what other lanes have read is read
+            if (thread % 32 == 0) {
+                ptx::mbarrier_arrive(ring.empty(stage));
+            }
+        };
+        const auto release_before = [&] { release(place.stage == 0 ? stages - 1 : place.stage - 1); };
+        const auto fragments_of = [&](ptx::SharedAddress stage, int depth) {
+            return Fragments(own_block + stage + depth * plan.depth_bytes(), own);
+        };
+        const auto sum_decoded = [&]<int tokens>(float(&sums)[tokens / 2]) {
+            using Product = ptx::WgmmaRegisters<ptx::Bf16, tokens>;
+            // A stage's fragments are made in two parts, each while the products of the one before are under way.
+            constexpr int part_steps = WeightBlock::steps * depths / 2;
+            std::uint32_t fragments[2][part_steps * 4];
+            for (int step = 0; step < steps; ++step) {
+                ptx::mbarrier_wait(ring.full(place.stage), place.parity);
+                const ptx::SharedAddress at = place.stage * plan.stage_bytes();
+                const std::uint32_t right = ptx::swizzled_128_descriptor(shared + at);
+                Fragments stored = fragments_of(at, 0);
+#pragma unroll
+                for (int part = 0; part < 2; ++part) {
+                    if (depths == 2 && part == 1) {
+                        stored = fragments_of(at, 1);
+                    }
+#pragma unroll
+                    for (int i = 0; i < part_steps; i += 2) {
+                        stored.decode(depths == 2 ? i / 2 : part, fragments[part] + i * 4);
+                    }
+                    ptx::wgmma_fence();
+#pragma unroll
+                    for (int i = 0; i < part_steps; ++i) {
+                        const int piece = depths == 2 ? i : part * 2 + i;  // 32 bytes of a row of A
+                        const int chunk = depths == 2 ? part : 0;
+                        Product::issue(sums, fragments[part] + i * 4,
+                                       right + chunk * plan.a_chunk_bytes() / 16 + piece * 2, 1);
+                    }
+                    ptx::wgmma_commit();
+                    ptx::wgmma_wait<1>();
+                    if (part == 0 && step > 0) {
+                        release_before();
+                    }
+                }
+                place.advance();
+            }
+            ptx::wgmma_wait<0>();
+            ptx::settle(sums);
+            release_before();
+        };
+        // Of few rows, warp by warp: the warpgroup's product would keep the tensor cores longer than decoding takes.
+        const auto sum_by_warps = [&]<int tokens>(float(&sums)[tokens / 2]) {
+            const int lane = thread % 32;
+            const ptx::SharedAddress own_row = shared + swizzled_offset(lane % 8, lane / 8);
+            const int first_depth = shape.split == 1 ? 0 : role % shape.split;
+            for (int step = 0; step < steps; ++step) {
+                ptx::mbarrier_wait(ring.full(place.stage), place.parity);
+                const ptx::SharedAddress at = place.stage * plan.stage_bytes();
+#pragma unroll
+                for (int i = 0; i < depths / shape.split; ++i) {
+                    const int depth = first_depth + i * shape.split;
+                    const Fragments stored = fragments_of(at, depth);
+#pragma unroll
+                    for (int half = 0; half < 2; ++half) {
+                        std::uint32_t left[8];
+                        stored.decode(half, left);
+#pragma unroll
+                        for (int column = 0; column < tokens; column += 8) {
+                            std::uint32_t right[4];
+                            // Pieces 4 to 7 of a row lie 64 bytes from pieces 0 to 3, swizzled or not.
+                            ptx::ldmatrix_x4(
+                                (own_row + at + depth * plan.a_chunk_bytes() + column * row_bytes) ^ (half * 64),
+                                right);
+                            float(&own_sums)[4] = reinterpret_cast<float(&)[4]>(sums[column / 2]);
+                            ptx::mma_bf16(own_sums, left, right[0], right[1]);
+                            ptx::mma_bf16(own_sums, left + 4, right[2], right[3]);
+                        }
+                    }
+                }
+                release(place.stage);
+                place.advance();
+            }
+        };
+        // Of the consumers that share a block of rows, the second hands its sums to the first. Two barriers: that they
+        // are there, and that they have been taken.
+        const int sums_there = 1 + own_rows * 2;
+        const int sums_taken = 2 + own_rows * 2;
+        const bool is_first = role % shape.split == 0;
+        const auto add_up = [&]<int tokens>(float(&sums)[tokens / 2]) {
+            const ptx::SharedAddress buffer =
+                shared + plan.sum_offset() + (own_rows * (shape.tokens / 2) * warpgroup + thread) * 4;
+            ptx::named_barrier(is_first ? sums_there : sums_taken, 2 * warpgroup);
+#pragma unroll
+            for (int i = 0; i < tokens / 2; ++i) {
+                if (is_first) {
+                    sums[i] += ptx::load_shared(buffer + i * warpgroup * 4);
+                } else {
+                    ptx::store_shared(buffer + i * warpgroup * 4, sums[i]);
+                }
+            }
+            ptx::named_barrier_arrive(is_first ? sums_taken : sums_there, 2 * warpgroup);
+        };
+        if (shape.split > 1 && is_first) {
+            ptx::named_barrier_arrive(sums_taken, 2 * warpgroup);
+        }
+        const auto sum_rebased = [&]<int tokens>(float(&sums)[tokens / 2], int column) {
+            // Sums are taken over in pieces of 64 tokens. While the products of one are under way, a part of the next
+            // stage's fragments is made.
+            constexpr int pieces = tokens / 64;
+            constexpr int parts = depths * 2;  // of 32 of K
+            using Product = ptx::WgmmaRegisters<ptx::E4m3, 64>;
+            // How far the factors of the thread's two rows are moved, as a pair of exponents.
+            const std::uint8_t* const tops =
+                packed.row_tops + static_cast<std::int64_t>(tile.expert) * packed.shape.row_blocks * WeightBlock::rows +
+                column + accumulator_row(thread, 0);
+            const std::uint32_t shift = (static_cast<std::uint32_t>(rebase_shift(__ldg(tops))) << 7) +
+                                        (static_cast<std::uint32_t>(rebase_shift(__ldg(tops + 8))) << 23);
+            float part_sums[Product::registers];
+            RingPlace<stages> ahead = place;  // of the stage whose fragments are made
+            const auto make = [&](std::uint32_t(&fragments)[parts][4], int first, int last) {
+                if (first == 0) {
+                    ptx::mbarrier_wait(ring.full(ahead.stage), ahead.parity);
+                }
+#pragma unroll
+                for (int part = first; part < last; ++part) {
+                    const Fragments stored = fragments_of(ahead.stage * plan.stage_bytes(), part / 2);
+                    stored.decode_rebased(part % 2, fragments[part], shift);
+                }
+                if (last == parts) {
+                    ahead.advance();
+                }
+            };
+            const auto multiply = [&](std::uint32_t(&fragments)[parts][4], std::uint32_t(&next)[parts][4], bool more) {
+                const std::uint32_t right = ptx::swizzled_128_descriptor(shared + place.stage * plan.stage_bytes());
+#pragma unroll
+                for (int piece = 0; piece < pieces; ++piece) {
+                    ptx::settle(part_sums);  // no value to carry over: no move to make
+                    ptx::wgmma_fence();
+#pragma unroll
+                    for (int part = 0; part < parts; ++part) {
+                        Product::issue(part_sums, fragments[part], right + piece * (64 * row_bytes / 16) + part * 2,
+                                       part > 0);
+                    }
+                    ptx::wgmma_commit();
+                    if (more) {
+                        make(next, piece * parts / pieces, (piece + 1) * parts / pieces);
+                    }
+                    ptx::wgmma_wait<0>();
+                    ptx::settle(part_sums);
+                    if (piece == pieces - 1) {
+                        release(place.stage);
+                        place.advance();
+                    }
+#pragma unroll
+                    for (int i = 0; i < Product::registers; ++i) {
+                        sums[piece * Product::registers + i] += part_sums[i];
+                    }
+                }
+            };
+            std::uint32_t even[parts][4];
+            std::uint32_t odd[parts][4];
+            make(even, 0, parts);
+            for (int step = 0; step < steps; step += 2) {
+                multiply(even, odd, step + 1 < steps);
+                if (step + 1 < steps) {
+                    multiply(odd, even, step + 2 < steps);
+                }
+            }
+        };
+        // A tile of at most `tokens` rows, from the ring to y.
+        const auto do_tile = [&]<int tokens>(std::integral_constant<int, tokens>) {
+            const int column = tile.column + own_rows * wgmma_rows;
+            const OwnFactors<Kind::rebased> factors(call, packed, route, some_rows, tile, column, thread);
+            float sums[tokens / 2];
+#pragma unroll
+            for (float& sum : sums) {
+                sum = 0.0F;  // not left to the first product: all shapes' sums would be live from tile to tile
+            }
+            if constexpr (Kind::rebased) {
+                sum_rebased.template operator()<tokens>(sums, column);
+            } else if constexpr (tokens == 8 || Kind::shape.split > 1) {
+                sum_by_warps.template operator()<tokens>(sums);
+            } else {
+                sum_decoded.template operator()<tokens>(sums);
+            }
+            if constexpr (Kind::shape.split > 1) {
+                add_up.template operator()<tokens>(sums);
+                if (!is_first) {
+                    return;
+                }
+            }
+            int storing = thread;
+            asm volatile("" : "+r"(storing));  // addresses are made here, not kept in registers from tile to tile
+            if constexpr (Kind::shape.y_buffers > 0) {
+                if (call.y_map) {
+                    store_by_buffers<tokens, Kind::shape.y_buffers>(call, &maps.y, factors, sums, tile, column, buffers,
+                                                                    next_buffer, 1 + role, storing);
+                    return;
+                }
+            }
+            store_from_registers<tokens>(call, factors, sums, tile, column, storing);
+        };
+        while (tiles.next(tile)) {
+            if (own_rows * wgmma_rows >= tile.columns || tile.column + own_rows * wgmma_rows >= call.columns) {
+                for (int step = 0; step < steps; ++step) {  // nothing for this warpgroup
+                    ptx::mbarrier_wait(ring.full(place.stage), place.parity);
+                    release(place.stage);
+                    place.advance();
+                }
+            } else {
+                // Rebased tiles come in whole pieces.
+                with_columns<shape.many() ? 64 : 8, shape.many() && !Kind::rebased ? 64 : 0, shape.tokens>(tile.rows,
+                                                                                                           do_tile);
+            }
+        }
+        if (shape.y_buffers > 0 && thread == 0) {
+            ptx::bulk_wait_all();
+        }
+    }
+}
+
+}  // namespace moegemm::hopper
