@@ -176,9 +176,9 @@ def providers_beside_everywhere():
     return beside(SHAPES)
 
 
-def cpu_floors():
+def cpu_floors(name):
     """Geometric means of the multiple of the floor over the two (E, N, K) of workloads/cpu.json, and oneDNN's."""
-    records, peers = points("cpu-avx512-vnni.jsonl", "cpu"), points("cpu-avx512-vnni.jsonl", "onednn")
+    records, peers = points(name, "cpu"), points(name, "onednn")
     rows = []
     for variant in ["bf16", "int8", "fp8", "fp8_token", "fp8_block"] + SCALED_VARIANTS:
         cells = []
@@ -192,8 +192,25 @@ def cpu_floors():
     return table(["variant"] + [f"`cpu` {r}" for r in rows_of] + [f"`onednn` {r}" for r in rows_of], rows)
 
 
+def cpu_times(name):
+    """Times of the first shape of workloads/cpu.json in milliseconds."""
+    records, peers = points(name, "cpu"), points(name, "onednn")
+    rows = []
+    for variant in ["bf16", "int8", "fp8", "fp8_token", "fp8_block"] + SCALED_VARIANTS:
+        cells = []
+        for source in [records, peers]:
+            for r in CPU_ROWS:
+                record = source.get((variant, CPU_SHAPES[0], r))
+                cells.append("" if record is None else f"{median_us(record) / 1000:.2f}")
+        rows.append([f"`{variant}`"] + cells)
+    rows_of = [f"r = {CPU_ROWS[0]}"] + [str(r) for r in CPU_ROWS[1:]]
+    return table(["variant"] + [f"`cpu` {r}" for r in rows_of] + [f"`onednn` {r}" for r in rows_of], rows)
+
+
 TABLES = {
-    "cpu_floors": cpu_floors,
+    "cpu_floors": lambda: cpu_floors("cpu-avx512-vnni.jsonl"),
+    "cpu_amx_floors": lambda: cpu_floors("cpu-amx.jsonl"),
+    "cpu_amx_times": lambda: cpu_times("cpu-amx.jsonl"),
     "hopper_times": hopper_times,
     "hopper_all_times": hopper_all_times,
     "hopper_floors": hopper_floors,

@@ -59,6 +59,7 @@ CpuFeatures detect() {
     features.avx_vnni = features.avx2 && bit(seven_one.eax, 4);
     features.avx512 =
         features.avx2 && zmm && bit(seven.ebx, 16) && bit(seven.ebx, 17) && bit(seven.ebx, 30) && bit(seven.ebx, 31);
+    features.gfni = features.avx512 && bit(seven.ecx, 8);
     features.avx512_vnni = features.avx512 && bit(seven.ecx, 11);
     features.avx512_bf16 = features.avx512 && bit(seven_one.eax, 5);
     features.avx512_fp16 = features.avx512 && bit(seven.edx, 23);
@@ -94,6 +95,7 @@ std::vector<std::string> names_of(const CpuFeatures& features) {
     add(features.avx512_vnni, "avx512_vnni");
     add(features.avx512_bf16, "avx512_bf16");
     add(features.avx512_fp16, "avx512_fp16");
+    add(features.gfni, "gfni");
     add(features.amx_bf16, "amx_bf16");
     add(features.amx_int8, "amx_int8");
     return names;

@@ -14,6 +14,7 @@ struct CpuFeatures {
     bool avx512_vnni = false;
     bool avx512_bf16 = false;
     bool avx512_fp16 = false;
+    bool gfni = false;      ///< in all widths that AVX-512 has
     bool amx_bf16 = false;  ///< tiles too, and the process may use them
     bool amx_int8 = false;
 };

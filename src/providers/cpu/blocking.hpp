@@ -6,42 +6,64 @@
 #include <cstdint>
 #include <span>
 
-#include "providers/cpu/kernels/kernel_family.hpp"
+#include "providers/cpu/shape.hpp"
 
 namespace moegemm::cpu {
 
-/// Rows of a task. 240 rows of a K block take 120 KiB as f32: with C beside it, what a second-level cache holds. A
-/// multiple of every tile's height.
-inline constexpr std::int64_t most_rows_of_task = 240;
-/// Columns of a task: so many share one decoding of A, and their C is 480 KiB at most.
-inline constexpr std::int64_t most_columns_of_task = 512;
-/// Tasks for each of several threads: few of them would end unevenly, many would decode A often.
-inline constexpr std::int64_t wanted_tasks_per_thread = 6;
+/// How the rows of an expert are cut: as few blocks as there can be, all of them nearly equal.
+struct RowBlocks {
+    std::int64_t most;      ///< rows of a block; a multiple of `multiple`
+    std::int64_t multiple;  ///< of rows, where a block ends, unless the expert ends
 
-/// Row blocks of an expert: as few as there can be, all equal but for one row.
-[[nodiscard]] constexpr std::int64_t row_blocks(std::int64_t rows) noexcept {
-    return (rows + most_rows_of_task - 1) / most_rows_of_task;
+    /// 240 rows of a K block take 120 KiB as f32: with C beside it, what a second-level cache holds. A multiple of
+    /// every kernel's rows. Tiles have a height of their own, and 16 of them take as much as bf16.
+    [[nodiscard]] static RowBlocks of(const Shape& shape) noexcept {
+        return shape.matrix != nullptr ? RowBlocks{16 * matrix_tile, matrix_tile} : RowBlocks{240, 1};
+    }
+    [[nodiscard]] constexpr std::int64_t count(std::int64_t rows) const noexcept { return (rows + most - 1) / most; }
+    /// First row of block `block` of `count(rows)`; `rows` for the one after the last. Rounding up moves the ends of a
+    /// block by less than `multiple`, and `most` is a multiple of it, so that no block gets more.
+    [[nodiscard]] constexpr std::int64_t begin(std::int64_t rows, std::int64_t block) const noexcept {
+        const std::int64_t equal = rows * block / count(rows);
+        return std::min((equal + multiple - 1) / multiple * multiple, rows);
+    }
+};
+
+/// Columns of a task: so many share one decoding of A, and their C is 480 KiB at most; 1 MiB where there are tiles,
+/// beside which reading A weighs more.
+[[nodiscard]] inline std::int64_t most_columns_of_task(const Shape& shape) noexcept {
+    return shape.matrix != nullptr ? 1024 : 512;
 }
+/// Tasks for each of several threads: few of them would end unevenly, many would decode A often, which costs little
+/// where no expert has more than few rows.
+inline constexpr std::int64_t wanted_tasks_per_thread = 6;
+inline constexpr std::int64_t wanted_tasks_of_few_rows = 16;
 
 /// The queue of a call. Tasks are ordered by expert, panel group, row block, so that neighbours share their weights.
 struct TaskGrid {
+    RowBlocks rows_of_task;
     std::int64_t panels_of_task;  ///< the last group of an expert may have fewer
     std::int64_t panel_groups;
     std::span<const std::int32_t> m_indptr;
     std::span<std::int64_t> first_task;  ///< E+1, as m_indptr is of rows
 
     /// \param first_task memory for E+1 numbers, filled here
-    [[nodiscard]] static TaskGrid from(std::span<const std::int32_t> m_indptr, std::int64_t panels, int threads,
+    [[nodiscard]] static TaskGrid from(const Shape& shape, std::span<const std::int32_t> m_indptr, int threads,
                                        std::span<std::int64_t> first_task) noexcept {
+        const RowBlocks cut = RowBlocks::of(shape);
         std::int64_t blocks = 0;
+        std::int64_t most_rows = 0;
         for (std::size_t e = 0; e + 1 < m_indptr.size(); ++e) {
             first_task[e] = blocks;
-            blocks += row_blocks(m_indptr[e + 1] - m_indptr[e]);
+            const std::int64_t rows = m_indptr[e + 1] - m_indptr[e];
+            blocks += cut.count(rows);
+            most_rows = std::max(most_rows, rows);
         }
         first_task.back() = blocks;
-        TaskGrid grid{most_columns_of_task / panel_columns, 0, m_indptr, first_task};
-        const std::int64_t wanted = threads == 1 ? 1 : wanted_tasks_per_thread * threads;
-        const auto groups = [&] { return (panels + grid.panels_of_task - 1) / grid.panels_of_task; };
+        TaskGrid grid{cut, most_columns_of_task(shape) / panel_columns, 0, m_indptr, first_task};
+        const std::int64_t each = most_rows <= shape.few_rows() ? wanted_tasks_of_few_rows : wanted_tasks_per_thread;
+        const std::int64_t wanted = threads == 1 ? 1 : each * threads;
+        const auto groups = [&] { return (shape.panels + grid.panels_of_task - 1) / grid.panels_of_task; };
         while (grid.panels_of_task > group_panels && groups() * blocks < wanted) {
             grid.panels_of_task /= 2;
         }
@@ -66,11 +88,11 @@ struct TaskGrid {
         const auto expert = static_cast<std::size_t>(after - first_task.begin()) - 1;
         const std::int64_t first_row = m_indptr[expert];
         const std::int64_t rows = m_indptr[expert + 1] - first_row;
-        const std::int64_t blocks = row_blocks(rows);
+        const std::int64_t blocks = rows_of_task.count(rows);
         const std::int64_t local = index - first_task[expert];
         const std::int64_t block = local % blocks;
-        return {static_cast<std::int64_t>(expert), first_row + rows * block / blocks,
-                first_row + rows * (block + 1) / blocks, local / blocks * panels_of_task};
+        return {static_cast<std::int64_t>(expert), first_row + rows_of_task.begin(rows, block),
+                first_row + rows_of_task.begin(rows, block + 1), local / blocks * panels_of_task};
     }
 };
 

@@ -79,42 +79,189 @@ public:
         c_tile_ = buffer_rows_ * shape_.kernels->tile_columns;
     }
 
-    void run() {
-        if (rows_.count <= shape_.few_rows()) {
-            for (std::int64_t block = 0; block < shape_.k_blocks; ++block) {
-                read_a(block, block);
-            }
-            for (std::int64_t panel = panel_begin_; panel < panel_end_; panel += group_panels) {
-                const std::int64_t panels = std::min(group_panels, panel_end_ - panel);
-                clear(panels);
-                for (std::int64_t block = 0; block < shape_.k_blocks; ++block) {
-                    if (needs_factors(panel)) {
-                        set_factors(block, block, panel);
-                    }
-                    add_group(block, block, {panel, panels}, 0);
-                }
-                finish(panel, panels);
-            }
-            return;
-        }
-        clear(panel_end_ - panel_begin_);
-        for (std::int64_t block = 0; block < shape_.k_blocks; ++block) {
-            read_a(block, 0);
-            for (std::int64_t panel = panel_begin_; panel < panel_end_; panel += group_panels) {
-                if (needs_factors(panel)) {
-                    set_factors(block, 0, panel);
-                }
-                add_group(block, 0, {panel, std::min(group_panels, panel_end_ - panel)}, panel - panel_begin_);
-            }
-        }
-        finish(panel_begin_, panel_end_ - panel_begin_);
-    }
+    void run() { rows_.count <= shape_.few_rows() ? run_few_rows() : run_many_rows(); }
 
 private:
     struct PanelRange {
         std::int64_t begin;
         std::int64_t count;
     };
+
+    void run_few_rows() {
+        for (std::int64_t block = 0; block < shape_.k_blocks; ++block) {
+            read_a(block, block);
+        }
+        const std::int64_t step = streamed() ? stream_panels[buffer_rows_ / matrix_tile] : group_panels;
+        for (std::int64_t panel = panel_begin_; panel < panel_end_; panel += step) {
+            const PanelRange range{panel, std::min(step, panel_end_ - panel)};
+            clear(range.count);
+            if (needs_factors(panel)) {
+                for (std::int64_t block = 0; block < shape_.k_blocks; ++block) {
+                    set_factors(block, block, panel);
+                }
+            }
+            for (std::int64_t block = 0; block < shape_.k_blocks;) {
+                if (const std::int64_t end = streamed() ? stream_end(block) : block; end > block) {
+                    block += add_stream(block, end, range);
+                }
+                if (block < shape_.k_blocks) {
+                    add_group(block, block, range, 0);
+                    ++block;
+                }
+            }
+            finish(range.begin, range.count);
+        }
+    }
+
+    void run_many_rows() {
+        clear(panel_end_ - panel_begin_);
+        for (std::int64_t block = 0; block < shape_.k_blocks; block += shape_.deep_blocks()) {
+            const std::int64_t end = std::min(block + shape_.deep_blocks(), shape_.k_blocks);
+            for (std::int64_t i = block; i < end; ++i) {
+                read_a(i, i - block);
+            }
+            const bool deep = streamed() && stream_end(block, 0, end) == end;
+            for (std::int64_t panel = panel_begin_; panel < panel_end_; panel += group_panels) {
+                const PanelRange range{panel, std::min(group_panels, panel_end_ - panel)};
+                if (needs_factors(panel)) {
+                    for (std::int64_t i = block; i < end; ++i) {
+                        set_factors(i, i - block, panel);
+                    }
+                }
+                if (deep) {
+                    add_deep(block, end, range);
+                    continue;
+                }
+                for (std::int64_t i = block; i < end; ++i) {
+                    add_group(i, i - block, range, panel - panel_begin_);
+                }
+            }
+        }
+        finish(panel_begin_, panel_end_ - panel_begin_);
+    }
+
+    /// Whether products of tiles read the weights as they were packed beforehand.
+    [[nodiscard]] bool streamed() const noexcept { return in_tiles_ && operands_.packed != nullptr; }
+
+    /// The K blocks from `block` on that are whole and have no row for the exact route end here.
+    [[nodiscard]] std::int64_t stream_end(std::int64_t block) const {
+        return stream_end(block, block, shape_.k_blocks);
+    }
+    [[nodiscard]] std::int64_t stream_end(std::int64_t block, std::int64_t place, std::int64_t limit) const {
+        for (; block < limit && shape_.depth(block) == shape_.block_depth; ++block, ++place) {
+            const std::uint8_t* wide = wide_rows_of(place);
+            if (!shape_.int8_dot && std::any_of(wide, wide + rows_.count, [](std::uint8_t row) { return row != 0; })) {
+                break;
+            }
+        }
+        return block;
+    }
+
+    /// A's rows in places from `place` on as tiles take them.
+    [[nodiscard]] TileRows tile_rows(std::int64_t place) const {
+        const std::int64_t row_bytes = shape_.int8_dot ? int8_k_block : k_block * 2;
+        const auto* data =
+            shape_.int8_dot ? int8_a_of(place) : reinterpret_cast<const std::uint8_t*>(a_tiles_of(place));
+        return {data, row_bytes, buffer_rows_ * row_bytes, buffer_rows_ / matrix_tile};
+    }
+    [[nodiscard]] std::int64_t block_depth_tiles() const noexcept {
+        return shape_.block_depth / (matrix_tile * (shape_.int8_dot ? 4 : 2));
+    }
+    [[nodiscard]] DecodePanelBf16 decoder() const noexcept {
+        return shape_.as_packed() ? nullptr : shape_.family->bf16->panel[static_cast<std::size_t>(shape_.format)];
+    }
+
+    /// Few rows times K blocks [begin, end), as far as the weights' scales are of tiles. \return how many blocks
+    [[nodiscard]] std::int64_t add_stream(std::int64_t begin, std::int64_t end, PanelRange range) const {
+        const MatrixKernels& matrix = *shape_.matrix;
+        StreamCall call{};
+        call.a = tile_rows(begin);
+        call.weights = weights_of(begin, range);
+        call.block_bytes = packed_.block_bytes;
+        call.blocks = end - begin;
+        call.depth_tiles = block_depth_tiles();
+        call.decode = decoder();
+        call.lines = reinterpret_cast<std::uint8_t*>(buffers_.w);
+        call.c = c_of(0);
+        call.c_tile = c_tile_;
+        call.rows = rows_.count;
+        call.factors = factors_of(begin);
+        return (shape_.int8_dot                         ? matrix.int8_stream
+                : shape_.combine == Combine::add_scaled ? matrix.bf16_scaled_stream
+                                                        : matrix.bf16_stream)(call);
+    }
+
+    /// Many rows times K blocks [begin, end), whose rows lie in places from 0 on.
+    void add_deep(std::int64_t begin, std::int64_t end, PanelRange range) const {
+        const MatrixKernels& matrix = *shape_.matrix;
+        MatrixCall call{};
+        call.a = tile_rows(0);
+        call.depth_tiles = block_depth_tiles();
+        call.blocks = end - begin;
+        call.rows = rows_.count;
+        call.factors = factors_of(0);
+        for (std::int64_t panel = range.begin; panel < range.begin + range.count; panel += 2) {
+            const PanelGroup pair = weights_of(begin, {panel, 2});
+            call.c = c_of(panel - panel_begin_);
+            call.b = pair.elements;
+            call.b_stride = pair.stride;
+            call.b_block = packed_.block_bytes;
+            if (decoder() != nullptr && !decode_pair(pair, call)) {
+                for (std::int64_t block = begin; block < end; ++block) {
+                    add_tiles(block, block - begin, weights_of(block, {panel, 2}), panel - panel_begin_);
+                }
+                continue;
+            }
+            call.next[0] = next_weights(panel + 2, begin, call.blocks);
+            call.next[1] = next_rows(panel, begin + call.blocks, call.blocks);
+            (shape_.int8_dot                         ? matrix.int8_sums
+             : shape_.combine == Combine::add_scaled ? matrix.bf16_scaled_sums
+                                                     : matrix.bf16_sums)(call);
+        }
+    }
+
+    /// Decodes whole K blocks of a pair of panels. \return whether all their scales are of tiles
+    [[nodiscard]] bool decode_pair(const PanelGroup& pair, MatrixCall& call) const {
+        auto* lines = reinterpret_cast<std::uint8_t*>(buffers_.w);
+        call.b = lines;
+        call.b_block = k_block * panel_columns * 2;
+        call.b_stride = call.blocks * call.b_block;
+        for (std::int64_t i = 0; i < 2 * call.blocks; ++i) {
+            const std::int64_t at = i / call.blocks * pair.stride + i % call.blocks * packed_.block_bytes;
+            if (!decoder()(pair.elements + at, pair.scales + at, k_block, 0, lines + i * call.b_block)) {
+                return false;
+            }
+        }
+        return true;
+    }
+
+    /// K blocks from `block` on of a pair of panels, or, after the last pair, the next ones of the first.
+    [[nodiscard]] LineRuns next_weights(std::int64_t panel, std::int64_t block, std::int64_t blocks) const {
+        if (panel >= panel_end_) {
+            panel = panel_begin_;
+            block += blocks;
+        }
+        blocks = std::min(blocks, shape_.k_blocks - block);
+        if (blocks <= 0) {
+            return {};
+        }
+        const PanelGroup pair = weights_of(block, {panel, 2});
+        return {pair.scales, pair.stride, 2, blocks * packed_.block_bytes / line_bytes};
+    }
+    /// A pair of panels' share of K blocks from `block` on of A.
+    [[nodiscard]] LineRuns next_rows(std::int64_t panel, std::int64_t block, std::int64_t blocks) const {
+        const std::int64_t share = (panel - panel_begin_) / 2;
+        const std::int64_t shares = (panel_end_ - panel_begin_) / 2;
+        const std::int64_t first = rows_.count * share / shares;
+        const std::int64_t bits = element_bits[static_cast<std::size_t>(shape_.a)];
+        const std::int64_t depth = std::min(blocks * shape_.block_depth, shape_.spec.k - block * shape_.block_depth);
+        if (depth <= 0) {
+            return {};
+        }
+        return {operands_.a + (rows_.begin + first) * shape_.a_row_bytes + block * shape_.block_depth * bits / 8,
+                shape_.a_row_bytes, rows_.count * (share + 1) / shares - first,
+                (depth * bits / 8 + line_bytes - 1) / line_bytes};
+    }
 
     /// Whether a panel's factors are not those of the panel before.
     [[nodiscard]] bool needs_factors(std::int64_t panel) const noexcept {
@@ -254,7 +401,7 @@ private:
         std::int64_t stride;  ///< bytes to the second panel's
     };
     [[nodiscard]] TileLines tile_lines(std::int64_t block, const PanelGroup& pair, std::int64_t depth_tiles) const {
-        const bool as_packed = shape_.w == Element::bf16 || shape_.w == Element::i8;
+        const bool as_packed = shape_.as_packed();
         const std::int64_t lines = as_packed ? shape_.lines(block) : (shape_.depth(block) + 1) / 2;
         if (as_packed && lines == depth_tiles * matrix_tile) {
             return {pair.elements, pair.stride};
@@ -268,8 +415,7 @@ private:
             if (as_packed) {
                 std::memcpy(out, elements, static_cast<std::size_t>(written));
             } else {
-                shape_.family->bf16->panel[static_cast<std::size_t>(shape_.format)](
-                    elements, pair.scales + panel * pair.stride, shape_.depth(block), out);
+                decoder()(elements, pair.scales + panel * pair.stride, shape_.depth(block), 0, out);
                 written = shape_.lines(block) * line_depths[static_cast<std::size_t>(shape_.w)] / 2 * line_bytes;
             }
             std::memset(out + written, 0, static_cast<std::size_t>(bytes - written));
@@ -279,7 +425,6 @@ private:
 
     void add_tiles(std::int64_t block, std::int64_t place, const PanelGroup& group, std::int64_t c_panel) const {
         const MatrixKernels& matrix = *shape_.matrix;
-        const std::int64_t row_tiles = buffer_rows_ / matrix_tile;
         const std::uint8_t* wide_rows = wide_rows_of(place);
         const bool wide = !shape_.int8_dot && find_wide(block, place, group, OrdinaryScales::of_tiles());
         const std::int64_t tile_depth = matrix_tile * (shape_.int8_dot ? 4 : 2);
@@ -288,7 +433,8 @@ private:
             const PanelGroup pair = part_of(group, first, 2);
             const TileLines lines = tile_lines(block, pair, depth_tiles);
             MatrixCall call{};
-            call.row_tiles = row_tiles;
+            call.a = tile_rows(place);
+            call.blocks = 1;
             call.b = lines.lines;
             call.b_stride = lines.stride;
             call.depth_tiles = depth_tiles;
@@ -296,13 +442,9 @@ private:
             call.rows = rows_.count;
             call.factors = factors_of(place);
             if (shape_.int8_dot) {
-                call.a = int8_a_of(place);
-                call.a_stride = int8_k_block;
                 matrix.int8_sums(call);
                 continue;
             }
-            call.a = reinterpret_cast<const std::uint8_t*>(a_tiles_of(place));
-            call.a_stride = k_block * 2;
             const std::uint8_t* columns = buffers_.wide_columns + first * panel_columns;
             if (wide) {
                 add_wide_sums(block, pair, wide_rows, columns, static_cast<const float*>(call.c));
@@ -337,12 +479,19 @@ private:
         const std::int64_t columns = std::min((panel + panels) * panel_columns, shape_.spec.n) - column;
         const std::int64_t y_bytes = info(shape_.spec.dst).bytes;
         const bool per_column = shape_.finish != Finish::row;
+        const auto y_at = [&](std::int64_t row) { return operands_.y + (row * shape_.spec.n + column) * y_bytes; };
+        constexpr std::int64_t rows_ahead = 2;
         for (std::int64_t i = 0; i < rows_.count; ++i) {
             const std::int64_t row = rows_.begin + i;
+            if (i + rows_ahead < rows_.count) {
+                for (std::int64_t byte = 0; byte < columns * y_bytes; byte += line_bytes) {
+                    __builtin_prefetch(y_at(row + rows_ahead) + byte, 1);
+                }
+            }
             shape_.kernels->finish_row(
                 {buffers_.c + i * shape_.kernels->tile_columns * 4, c_tile_, columns, row_scale(row),
-                 per_column ? operands_.w_factor + rows_.expert * shape_.spec.n + column : nullptr,
-                 operands_.y + (row * shape_.spec.n + column) * y_bytes, shape_.finish, shape_.dst});
+                 per_column ? operands_.w_factor + rows_.expert * shape_.spec.n + column : nullptr, y_at(row),
+                 shape_.finish, shape_.dst});
         }
     }
 
@@ -391,7 +540,7 @@ void run_grouped_gemm(const Shape& shape, const PackedLayout& packed, const Work
                       const CallOperands& operands, unsigned char* workspace, int threads) {
     const std::span<const std::int32_t> m_indptr(operands.m_indptr, static_cast<std::size_t>(shape.spec.experts) + 1);
     Call call{shape,    packed,    layout,
-              operands, workspace, TaskGrid::from(m_indptr, shape.panels, threads, layout.first_task(workspace))};
+              operands, workspace, TaskGrid::from(shape, m_indptr, threads, layout.first_task(workspace))};
     if (const std::int64_t tasks = call.grid.tasks(); tasks > 0) {
         ThreadPool::shared().run(static_cast<int>(std::min<std::int64_t>(threads, tasks)), run_some, &call);
     }

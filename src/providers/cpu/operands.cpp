@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <tuple>
 
 #include <moegemm/formats/ue4m3.hpp>
@@ -53,7 +54,7 @@ public:
     LineScales(const Shape& shape, OrdinaryScales ordinary, std::int64_t block) noexcept
         : values_(scale_values(shape.scale)),
           groups_(static_cast<std::size_t>(shape.groups(block))),
-          ordinary_(shape.scale == GroupScale::ue8m0 ? ordinary : OrdinaryScales{0, 255}) {}
+          ordinary_(shape.scale == GroupScale::ue8m0 ? ordinary : OrdinaryScales{0, 255, true}) {}
 
     /// \return whether any of them is wide
     bool decode(const ScaleCodes& codes, std::array<float, groups_at_most>& scale) const noexcept {
@@ -139,11 +140,16 @@ void read_int8_block(const Shape& shape, const CallOperands& operands, const Row
     const std::int64_t depth = shape.depth(block);
     for (std::int64_t i = 0; i < rows.count; ++i) {
         const std::uint8_t* from = operands.a + (rows.begin + i) * shape.a_row_bytes + block * int8_k_block;
-        for (std::int64_t k = 0; k < depth; ++k) {
-            out[i * int8_k_block + k] = from[k] ^ flip;
+        std::uint8_t* to = out + i * int8_k_block;
+        if (flip == 0) {
+            std::memcpy(to, from, static_cast<std::size_t>(depth));
+        } else {
+            for (std::int64_t k = 0; k < depth; ++k) {
+                to[k] = from[k] ^ flip;
+            }
         }
         // What meets the padding of W's last line: any number will do.
-        std::fill(out + i * int8_k_block + depth, out + (i + 1) * int8_k_block, std::uint8_t{0});
+        std::fill(to + depth, to + int8_k_block, std::uint8_t{0});
     }
 }
 

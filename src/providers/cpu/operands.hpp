@@ -43,21 +43,23 @@ struct CallOperands {
     }
 }
 
-/// ue8m0 codes that do not take the exact route: first … last, and 255.
+/// ue8m0 codes that do not take the exact route: first … last, and 255 where kernels multiply by NaN.
 struct OrdinaryScales {
     std::uint8_t first;
     std::uint8_t last;
+    bool nan;
 
     [[nodiscard]] bool has(std::uint8_t code) const noexcept {
-        return static_cast<std::uint8_t>(code - first) <= static_cast<std::uint8_t>(last - first) || code == 255;
+        return static_cast<std::uint8_t>(code - first) <= static_cast<std::uint8_t>(last - first) ||
+               (nan && code == 255);
     }
     /// Of f32: all that stay in it.
     [[nodiscard]] static OrdinaryScales of_f32(Element element) noexcept {
-        return {0, static_cast<std::uint8_t>(first_wide_scale(element) - 1)};
+        return {0, static_cast<std::uint8_t>(first_wide_scale(element) - 1), true};
     }
     /// Of tiles of bf16, whose instructions take subnormal numbers and results for zero: those with which all elements
     /// and their products stay far from these.
-    [[nodiscard]] static OrdinaryScales of_tiles() noexcept { return {127 - 50, 127 + 50}; }
+    [[nodiscard]] static OrdinaryScales of_tiles() noexcept { return {first_tile_scale, last_tile_scale, false}; }
 };
 
 /// The rows of A that a task works on.

@@ -134,7 +134,7 @@ void pack_block(const Shape& shape, const RawWeights& weights, std::int64_t expe
     Gathered gathered;  // NOLINT(cppcoreguidelines-pro-type-member-init): gather() writes all that is read
     gather(shape, weights.w, expert, panel, block, gathered);
     const std::int64_t lines = shape.lines(block);
-    const bool words = shape.w == Element::bf16 || shape.w == Element::i8;
+    const bool words = shape.w != Element::e4m3 && shape.w != Element::e5m2;
     for (std::int64_t line = 0; line < lines; ++line) {
         words ? write_words(gathered, line, out + line * line_bytes)
               : write_halves(gathered, line, out + line * line_bytes);
@@ -153,10 +153,12 @@ void pack_weights(const Shape& shape, const PackedLayout& layout, const Tensor& 
 
 void unpack_column(Element element, const std::uint8_t* elements, std::int64_t column, std::int64_t depth,
                    std::uint8_t* out) {
-    const std::uint8_t* first = elements + column / 4 * 16 + column % 4 * 2;
+    const bool words = element == Element::e2m1;
+    const std::uint8_t* first = elements + (words ? column * word_bytes : column / 4 * 16 + column % 4 * 2);
     const std::int64_t bytes = depth * element_bits[static_cast<std::size_t>(element)] / 8;
     for (std::int64_t byte = 0; byte < bytes; ++byte) {
-        out[byte] = first[byte / word_bytes * line_bytes + byte % word_bytes / 2 * 8 + byte % 2];
+        const std::int64_t in_word = byte % word_bytes;
+        out[byte] = first[byte / word_bytes * line_bytes + (words ? in_word : in_word / 2 * 8 + in_word % 2)];
     }
 }
 

@@ -22,9 +22,11 @@ std::size_t CpuPlan::workspace_bytes() const { return static_cast<std::size_t>(w
 std::size_t CpuPlan::packed_bytes() const { return static_cast<std::size_t>(packed_.total_bytes); }
 
 std::vector<std::string> CpuPlan::kernels() const {
-    return {fmt::format("cpu/{}/{}", shape_.family->name,
-                        shape_.matrix != nullptr ? (shape_.int8_dot ? "int8_matrix" : "bf16_matrix")
-                                                 : (shape_.int8_dot ? "int8_dot" : "f32_tile"))};
+    if (shape_.matrix != nullptr) {
+        return {
+            fmt::format("cpu/{}/{}_{}", shape_.family->name, shape_.int8_dot ? "int8" : "bf16", shape_.matrix->unit)};
+    }
+    return {fmt::format("cpu/{}/{}", shape_.family->name, shape_.int8_dot ? "int8_dot" : "f32_tile")};
 }
 
 void CpuPlan::do_pack(const Operands& operands, const Tensor& packed, void* /*stream*/) {

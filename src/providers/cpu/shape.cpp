@@ -74,7 +74,8 @@ Shape Shape::from(const GemmSpec& spec, const KernelFamily& family) {
     shape.combine = combine_of(spec);
     shape.finish = finish_of(spec);
     shape.dst = spec.dst == DType::bf16 ? Dst::bf16 : spec.dst == DType::f16 ? Dst::f16 : Dst::f32;
-    shape.matrix = family.matrix;
+    const bool without_tiles = family.matrix == nullptr || (shape.int8_dot && family.matrix->int8_sums == nullptr);
+    shape.matrix = without_tiles ? nullptr : family.matrix;
     shape.block_depth = shape.int8_dot ? int8_k_block : k_block;
     shape.k_blocks = checked_add(spec.k, shape.block_depth - 1, "hidden_size") / shape.block_depth;
     shape.panels = checked_add(spec.n, 2 * panel_columns - 1, "new_hidden_size") / (2 * panel_columns) * 2;

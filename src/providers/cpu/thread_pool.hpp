@@ -26,7 +26,9 @@ public:
     /// The pool of the process.
     [[nodiscard]] static ThreadPool& shared();
 
-    /// Makes workers until a job of so many threads can be served.
+    /// Makes workers until a job of so many threads can be served. Once a job may take every processor that the thread
+    /// which asks may run on, each worker keeps to one of them, and one is left to callers. Fewer threads are placed by
+    /// the system, which knows what processors share and what else runs on them.
     /// \throws std::system_error where the system gives no more threads
     void reserve(int threads);
 
@@ -37,6 +39,8 @@ public:
 
 private:
     void work();
+    void keep_to_processors();
+    void step_aside(int threads) const;
 
     std::mutex serving_;  // held while a job is being served
 
@@ -44,6 +48,7 @@ private:
     std::condition_variable wake_;
     std::condition_variable left_;
     std::vector<std::thread> workers_;
+    std::vector<int> processors_;  // that workers keep to, in their order; empty as long as they run anywhere
     Job job_ = nullptr;
     void* context_ = nullptr;
     int next_slot_ = 0;

@@ -11,6 +11,10 @@ namespace {
 
 constexpr std::int64_t cache_line = 64;
 
+/// Two K blocks of a group of panels as bf16, or of as many as are taken at a time of two panels.
+constexpr std::int64_t decoded_bytes = std::max(2 * group_panels, 2 * deep_blocks_bf16) * k_block * panel_columns * 2;
+static_assert(decoded_bytes >= 2 * panel_columns * int8_k_block, "a K block of a pair of panels of int8 has room");
+
 constexpr std::int64_t round_to_line(std::int64_t bytes) { return (bytes + cache_line - 1) / cache_line * cache_line; }
 
 }  // namespace
@@ -19,13 +23,13 @@ WorkspaceLayout WorkspaceLayout::from(const Shape& shape, int threads) {
     constexpr std::string_view what = "workspace";
     constexpr std::int64_t number = sizeof(float);
     // Tiles are whole, in A and in C.
-    const std::int64_t rows =
-        shape.matrix != nullptr ? most_rows_of_task : std::min(most_rows_of_task, shape.spec.max_rows);
-    static_assert(most_rows_of_task % matrix_tile == 0);
+    const std::int64_t most_rows = RowBlocks::of(shape).most;
+    const std::int64_t rows = shape.matrix != nullptr ? most_rows : std::min(most_rows, shape.spec.max_rows);
     const std::int64_t few = shape.matrix != nullptr ? Shape::whole_tiles(shape.few_rows())
                                                      : std::min(shape.few_rows(), shape.spec.max_rows);
-    const std::int64_t lines = std::max(rows, checked_mul(few, shape.k_blocks, what));  // of A, a K block each
-    const std::int64_t panels = std::min(most_columns_of_task / panel_columns, shape.panels);
+    const std::int64_t lines =  // of A, a K block each
+        std::max(rows * shape.deep_blocks(), checked_mul(few, shape.k_blocks, what));
+    const std::int64_t panels = std::min(most_columns_of_task(shape) / panel_columns, shape.panels);
 
     WorkspaceLayout layout;
     layout.experts_ = static_cast<std::size_t>(shape.spec.experts);
@@ -40,7 +44,7 @@ WorkspaceLayout WorkspaceLayout::from(const Shape& shape, int threads) {
     static_assert(int8_k_block <= k_block * number, "a row of either kind has room");
     place(checked_mul(lines, k_block * number, what));
     layout.a_tiles_at_ = place(shape.matrix != nullptr ? checked_mul(lines, k_block * 2, what) : 0);
-    layout.w_at_ = place(k_block * shape.kernels->tile_columns * number);
+    layout.w_at_ = place(shape.matrix != nullptr ? decoded_bytes : k_block * shape.kernels->tile_columns * number);
     layout.stage_at_ = place(group_panels * PackedLayout::from(shape).block_bytes);
     layout.c_at_ = place(panels * panel_columns * rows * number);
     layout.sums_at_ = place(rows * shape.kernels->tile_columns * number);

@@ -217,9 +217,10 @@ Call::Expected Call::expected() const {
 }
 
 std::unique_ptr<Plan> make_plan(const GemmSpec& spec, const RunOptions& options) {
-    const cpu::KernelFamily* emulated = emulated_tiles();
-    if (emulated != nullptr && options.kernel == emulated->name) {
-        return std::make_unique<cpu::CpuPlan>(spec, DLDevice{kDLCPU, 0}, *emulated, options.threads);
+    for (const cpu::KernelFamily* emulated : emulated_families()) {
+        if (options.kernel == emulated->name) {
+            return std::make_unique<cpu::CpuPlan>(spec, DLDevice{kDLCPU, 0}, *emulated, options.threads);
+        }
     }
     PlanOptions plan_options;
     plan_options.kernel = options.kernel;
@@ -285,7 +286,7 @@ std::vector<std::string> kernel_names() {
 
 std::vector<std::string> testable_kernels() {
     std::vector<std::string> names = kernel_names();
-    if (const cpu::KernelFamily* emulated = emulated_tiles()) {
+    for (const cpu::KernelFamily* emulated : emulated_families()) {
         names.emplace_back(emulated->name);
     }
     return names;

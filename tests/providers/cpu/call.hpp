@@ -92,10 +92,10 @@ struct RunOptions {
 /// The kernel families of this machine, by name.
 [[nodiscard]] std::vector<std::string> kernel_names();
 
-/// These and the emulated one.
+/// These and the emulated ones.
 [[nodiscard]] std::vector<std::string> testable_kernels();
 
-/// \param options the kernel may be the emulated one
+/// \param options the kernel may be an emulated one
 [[nodiscard]] std::unique_ptr<Plan> make_plan(const GemmSpec& spec, const RunOptions& options);
 
 /// How far a result may be off: relative to the norm of all of y, and in each row relative to its largest element.

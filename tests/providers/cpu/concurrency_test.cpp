@@ -1,6 +1,13 @@
 // The thread pool, and calls from several threads at once.
+#include <algorithm>
+#include <array>
 #include <atomic>
+#include <set>
 #include <thread>
+
+#if defined(__linux__)
+#include <sched.h>
+#endif
 
 #include <gtest/gtest.h>
 
@@ -42,6 +49,77 @@ TEST(CpuThreadPool, EveryJobIsDoneWhenItReturns) {
         ASSERT_LT(tally.slots, 1U << threads);
     }
 }
+
+#if defined(__linux__)
+/// Where the threads of a job may run, and where they do; every thread waits for the others.
+struct Places {
+    static constexpr std::size_t most = 64;
+    std::atomic<int> arrived{0};
+    int expected = 0;
+    std::array<cpu_set_t, most> allowed{};
+    std::array<int, most> processor{};
+};
+
+void note_place(void* context, int slot) {
+    auto& places = *static_cast<Places*>(context);
+    const auto at = static_cast<std::size_t>(slot);
+    sched_getaffinity(0, sizeof(cpu_set_t), &places.allowed[at]);
+    places.processor[at] = sched_getcpu();
+    places.arrived.fetch_add(1);
+    while (places.arrived.load() < places.expected) {
+        std::this_thread::yield();
+    }
+}
+
+TEST(CpuThreadPool, WorkersKeepToProcessorsOfTheirOwn) {
+    const int threads = cpu::usable_processors();
+    if (threads < 2 || threads > static_cast<int>(Places::most)) {
+        GTEST_SKIP() << "this process has one processor, or more than the test has room for";
+    }
+    cpu_set_t mine;
+    ASSERT_EQ(sched_getaffinity(0, sizeof mine, &mine), 0);
+    cpu::ThreadPool pool;
+    pool.reserve(threads);
+    Places places;
+    places.expected = threads;
+    pool.run(threads, note_place, &places);
+    std::set<int> taken;
+    for (std::size_t slot = 1; slot < static_cast<std::size_t>(threads); ++slot) {
+        EXPECT_EQ(CPU_COUNT(&places.allowed[slot]), 1) << "slot " << slot;
+        EXPECT_TRUE(CPU_ISSET(static_cast<std::size_t>(places.processor[slot]), &mine)) << "slot " << slot;
+        EXPECT_TRUE(taken.insert(places.processor[slot]).second) << "slot " << slot << " shares a processor";
+    }
+    // The caller may run where it could before.
+    EXPECT_TRUE(CPU_EQUAL(&places.allowed[0], &mine));
+}
+
+TEST(CpuThreadPool, FewerWorkersThanProcessorsRunWhereTheirMakerMay) {
+    if (cpu::usable_processors() < 3) {
+        GTEST_SKIP() << "this process has two processors or one";
+    }
+    cpu_set_t mine;
+    ASSERT_EQ(sched_getaffinity(0, sizeof mine, &mine), 0);
+    cpu::ThreadPool pool;
+    pool.reserve(2);
+    Places places;
+    places.expected = 2;
+    pool.run(2, note_place, &places);
+    EXPECT_TRUE(CPU_EQUAL(&places.allowed[1], &mine));
+}
+
+TEST(CpuThreadPool, MoreThreadsThanProcessorsAreServed) {
+    const int threads = cpu::usable_processors() + 2;
+    if (threads > static_cast<int>(Places::most)) {
+        GTEST_SKIP() << "this machine has more processors than the test has room for";
+    }
+    cpu::ThreadPool pool;
+    pool.reserve(threads);
+    Places places;
+    places.expected = threads;
+    pool.run(threads, note_place, &places);
+    EXPECT_EQ(places.arrived, threads);
+}
+#endif
 
 TEST(CpuThreadPool, ServesSeveralCallersWithoutMixingThem) {
     cpu::ThreadPool pool;

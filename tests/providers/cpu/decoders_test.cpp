@@ -109,7 +109,7 @@ void put(Element element, std::vector<std::uint8_t>& block, std::int64_t k, std:
             block[at(k / 4 * 64 + column * 4 + k % 4)] = static_cast<std::uint8_t>(code);
             break;
         case Element::e2m1: {
-            std::uint8_t& byte = block[at(k / 8 * 64 + quarter + k % 8 / 4 * 8 + k % 4 / 2)];
+            std::uint8_t& byte = block[at(k / 8 * 64 + column * 4 + k % 8 / 2)];
             const auto shift = static_cast<unsigned>(k % 2 * 4);
             byte = static_cast<std::uint8_t>((byte & ~(0xFU << shift)) | code << shift);
             break;
@@ -175,23 +175,28 @@ TEST(CpuDecoders, PanelsOfEveryElementCodeAndScale) {
 
 /// Where element k of eight lies in lines of bf16, as pairs.
 std::int64_t place_in_pairs(std::int64_t k, PairOrder order) {
-    constexpr std::array<std::int64_t, 8> of_e2m1{0, 2, 1, 3, 4, 6, 5, 7};
+    constexpr std::array<std::int64_t, 8> of_e2m1{0, 2, 4, 6, 1, 3, 5, 7};
     return order == PairOrder::consecutive ? k : k / 8 * 8 + of_e2m1[static_cast<std::size_t>(k % 8)];
+}
+
+/// Null where the machine has none.
+const Bf16Decoders* bf16_decoders() {
+    const auto& families = test::emulated_families();
+    return families.empty() ? nullptr : families.front()->bf16;
 }
 
 /// A bf16 that is a number exactly; both may be NaN.
 bool is_exactly(std::uint16_t half, float want) { return same(formats::Bf16::decode(half), want); }
 
 TEST(CpuDecoders, Bf16LinesOfEveryElementCodeAndScale) {
-    const KernelFamily* family = test::emulated_tiles();
-    if (family == nullptr) {
-        GTEST_SKIP() << "this machine has no AVX-512 VNNI, which what is around tiles needs";
+    const Bf16Decoders* decoders = bf16_decoders();
+    if (decoders == nullptr) {
+        GTEST_SKIP() << "this machine lacks AVX-512 VNNI or GFNI, which what is around tiles needs";
     }
-    const Bf16Decoders& decoders = *family->bf16;
     for (const PanelFormat& format : panel_formats) {
         const auto index = static_cast<std::size_t>(format.format);
         if (format.element == Element::i8 || format.element == Element::bf16) {
-            ASSERT_EQ(decoders.panel[index], nullptr);
+            ASSERT_EQ(decoders->panel[index], nullptr);
             continue;
         }
         const PairOrder order = format.element == Element::e2m1 ? PairOrder::of_e2m1 : PairOrder::consecutive;
@@ -204,9 +209,13 @@ TEST(CpuDecoders, Bf16LinesOfEveryElementCodeAndScale) {
         const auto code_at = [&](std::int64_t k, std::int64_t column, std::int64_t round) {
             return static_cast<unsigned>(k + 31 * column + 37 * round) % codes;
         };
-        for (std::int64_t round = 0; round < 256; ++round) {
+        const OrdinaryScales ordinary =
+            format.scale == GroupScale::ue8m0 ? OrdinaryScales::of_tiles() : OrdinaryScales{0, 255, true};
+        const unsigned scale_codes = scaled ? static_cast<unsigned>(ordinary.last - ordinary.first) + 1U : 1U;
+        std::vector<bool> seen(static_cast<std::size_t>(codes) * scale_codes);
+        for (std::int64_t round = 0; round < 512; ++round) {
             const auto scale_at = [&](std::int64_t g, std::int64_t column) {
-                return static_cast<unsigned>(round + 7 * g + 3 * column) % 256;
+                return scaled ? ordinary.first + static_cast<unsigned>(round + 7 * g + 3 * column) % scale_codes : 0U;
             };
             for (std::int64_t column = 0; column < panel_columns; ++column) {
                 for (std::int64_t k = 0; k < k_block; ++k) {
@@ -217,32 +226,60 @@ TEST(CpuDecoders, Bf16LinesOfEveryElementCodeAndScale) {
                         static_cast<std::uint8_t>(scale_at(g, column));
                 }
             }
-            decoders.panel[index](elements.data(), scales.data(), k_block,
-                                  reinterpret_cast<std::uint8_t*>(lines.data()));
+            ASSERT_TRUE(decoders->panel[index](elements.data(), scales.data(), k_block, 0,
+                                               reinterpret_cast<std::uint8_t*>(lines.data())));
             for (std::int64_t column = 0; column < panel_columns; ++column) {
                 for (std::int64_t k = 0; k < k_block; ++k) {
-                    const unsigned scale_code = scaled ? scale_at(k / group, column) : 0;
-                    if (format.scale == GroupScale::ue8m0 &&
-                        !OrdinaryScales::of_tiles().has(static_cast<std::uint8_t>(scale_code))) {
-                        continue;
-                    }
-                    const float value = decode(format.element, code_at(k, column, round));
+                    const unsigned code = code_at(k, column, round);
+                    const unsigned scale_code = scale_at(k / group, column);
+                    const float value = decode(format.element, code);
                     const float want = scaled ? value * decode(format.scale, scale_code) : value;
                     const std::int64_t at = place_in_pairs(k, order);
                     const std::uint16_t got =
                         lines[static_cast<std::size_t>((at / 2 * panel_columns + column) * 2 + at % 2)];
                     ASSERT_TRUE(is_exactly(got, want))
-                        << "format " << index << ", code " << code_at(k, column, round) << ", scale " << scale_code;
+                        << "format " << index << ", code " << code << ", scale " << scale_code;
+                    seen[code * scale_codes + (scaled ? scale_code - ordinary.first : 0U)] = true;
                 }
+            }
+        }
+        EXPECT_EQ(std::count(seen.begin(), seen.end(), false), 0) << "format " << index;
+    }
+}
+
+TEST(CpuDecoders, Bf16LinesAreRefusedWhereAScaleIsNotOfTiles) {
+    const Bf16Decoders* decoders = bf16_decoders();
+    if (decoders == nullptr) {
+        GTEST_SKIP() << "this machine lacks AVX-512 VNNI or GFNI, which what is around tiles needs";
+    }
+    for (const WeightFormat format : {WeightFormat::e4m3_ue8m0, WeightFormat::e5m2_ue8m0, WeightFormat::e2m1_ue8m0}) {
+        const std::vector<std::uint8_t> elements(static_cast<std::size_t>(k_block * panel_columns));
+        std::vector<std::uint8_t> lines(static_cast<std::size_t>(2 * k_block * panel_columns));
+        for (const std::int64_t depth : {std::int64_t{32}, std::int64_t{96}, k_block}) {
+            // What follows the last group is not looked at.
+            const std::int64_t count = depth / 32 * panel_columns;
+            std::vector<std::uint8_t> scales(static_cast<std::size_t>(4 * panel_columns), 255);
+            std::fill_n(scales.begin(), count, std::uint8_t{127});
+            const auto decode = [&] {
+                return decoders->panel[static_cast<std::size_t>(format)](elements.data(), scales.data(), depth, 0,
+                                                                         lines.data());
+            };
+            EXPECT_TRUE(decode());
+            for (std::int64_t at = 0; at < count; ++at) {
+                for (unsigned code = 0; code < 256; ++code) {
+                    scales[static_cast<std::size_t>(at)] = static_cast<std::uint8_t>(code);
+                    EXPECT_EQ(decode(), OrdinaryScales::of_tiles().has(static_cast<std::uint8_t>(code))) << code;
+                }
+                scales[static_cast<std::size_t>(at)] = 127;
             }
         }
     }
 }
 
 TEST(CpuDecoders, Bf16RowsOfEveryElementCodeAndScale) {
-    const KernelFamily* family = test::emulated_tiles();
-    if (family == nullptr) {
-        GTEST_SKIP() << "this machine has no AVX-512 VNNI, which what is around tiles needs";
+    const Bf16Decoders* decoders = bf16_decoders();
+    if (decoders == nullptr) {
+        GTEST_SKIP() << "this machine lacks AVX-512 VNNI or GFNI, which what is around tiles needs";
     }
     for (const Element element : {Element::bf16, Element::e4m3, Element::e5m2, Element::e2m1}) {
         const std::int64_t bits = element_bits[static_cast<std::size_t>(element)];
@@ -275,8 +312,8 @@ TEST(CpuDecoders, Bf16RowsOfEveryElementCodeAndScale) {
                 scales.push_back(std::ldexp(1.0F, static_cast<int>((round + 3 * g) % 101) - 50));
             }
             std::vector<std::uint16_t> out(k_block, 0xEEEE);
-            family->bf16->row[static_cast<std::size_t>(element)](bytes.data(), length, scaled ? scales.data() : nullptr,
-                                                                 group_shift, order, out.data());
+            decoders->row[static_cast<std::size_t>(element)](bytes.data(), length, scaled ? scales.data() : nullptr,
+                                                             group_shift, order, out.data());
             for (std::int64_t k = 0; k < (length + 63) / 64 * 64; ++k) {
                 float want = 0.0F;
                 if (k < length) {

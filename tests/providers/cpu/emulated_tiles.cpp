@@ -1,10 +1,15 @@
 #include "providers/cpu/emulated_tiles.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
+#include <functional>
+#include <iterator>
 #include <string_view>
 
-#include "providers/cpu/kernels/amx/matrix_product.hpp"
+#include "cpu/features.hpp"
+#include "providers/cpu/kernels/amx/weight_stream.hpp"
+#include "providers/cpu/kernels/bf16_dot.hpp"
 #include "providers/cpu/kernels/dispatch.hpp"
 #if defined(__x86_64__)
 #include "providers/cpu/kernels/avx512/bf16_lines.hpp"
@@ -45,6 +50,10 @@ struct Emulated {
         }
     }
     template <int Tile>
+    static void load_once(const void* at, std::int64_t stride) {
+        load<Tile>(at, stride);
+    }
+    template <int Tile>
     static void store(void* at, std::int64_t stride) {
         for (std::int64_t row = 0; row < cpu::matrix_tile; ++row) {
             std::memcpy(static_cast<std::uint8_t*>(at) + row * stride, tiles.bytes[Tile][row], tile_row_bytes);
@@ -81,21 +90,83 @@ struct Emulated {
     }
 };
 
+struct EmulatedDot {
+    static constexpr std::size_t rows = 12;
+    static constexpr std::int64_t prefetch_bytes = 1024;
+    struct F {
+        float lane[16];
+    };
+    struct P {
+        std::uint16_t lane[32];
+    };
+
+    static void begin() {}
+    static void end() {}
+    static void prefetch(const std::uint8_t* /*at*/) {}
+
+    static F zero() { return {}; }
+    static F load(const float* at) {
+        F value{};
+        std::memcpy(value.lane, at, sizeof value);
+        return value;
+    }
+    static void store(float* at, F value) { std::memcpy(at, value.lane, sizeof value); }
+    static F broadcast(float value) {
+        F all{};
+        std::fill(std::begin(all.lane), std::end(all.lane), value);
+        return all;
+    }
+    static F mul(F a, F b) {
+        std::transform(a.lane, a.lane + 16, b.lane, a.lane, std::multiplies<>());
+        return a;
+    }
+    static F fma(F a, F b, F c) {
+        for (int i = 0; i < 16; ++i) {
+            c.lane[i] = std::fma(a.lane[i], b.lane[i], c.lane[i]);
+        }
+        return c;
+    }
+    static P load_pairs(const std::uint8_t* at) {
+        P value{};
+        std::memcpy(value.lane, at, sizeof value);
+        return value;
+    }
+    static P broadcast_pair(const std::uint8_t* at) {
+        P value{};
+        for (std::size_t i = 0; i < 32; i += 2) {
+            std::memcpy(&value.lane[i], at, 4);
+        }
+        return value;
+    }
+    static F dot(F sums, P a, P w) {
+        for (int i = 0; i < 32; ++i) {
+            sums.lane[i / 2] += bf16(a.lane[i]) * bf16(w.lane[i]);
+        }
+        return sums;
+    }
+};
+
 }  // namespace
 
-const cpu::KernelFamily* emulated_tiles() {
+const std::vector<const cpu::KernelFamily*>& emulated_families() {
+    static const std::vector<const cpu::KernelFamily*> families = [] {
+        std::vector<const cpu::KernelFamily*> list;
 #if defined(__x86_64__)
-    static const cpu::MatrixKernels matrix{Emulated::begin, Emulated::end, cpu::multiply<Emulated, cpu::DotInt8>,
-                                           cpu::multiply<Emulated, cpu::DotBf16>, cpu::multiply_scaled<Emulated>};
-    for (const cpu::KernelFamily* family : cpu::available_families()) {
-        if (std::string_view(family->name) == "avx512_vnni") {
-            static const cpu::KernelFamily emulated{"amx_emulated", family->f32, family->int8_sums, &matrix,
-                                                    &cpu::avx512_bf16_decoders};
-            return &emulated;
+        static const cpu::MatrixKernels tiles_of_arrays = cpu::make_matrix_kernels<Emulated>();
+        static const cpu::MatrixKernels dots_of_arrays = cpu::make_dot_kernels<EmulatedDot>();
+        for (const cpu::KernelFamily* family : cpu::available_families()) {
+            if (std::string_view(family->name) == "avx512_vnni" && cpu_features().gfni) {
+                static const cpu::KernelFamily amx{"amx_emulated", family->f32, family->int8_sums, &tiles_of_arrays,
+                                                   &cpu::avx512_bf16_decoders};
+                static const cpu::KernelFamily dot{"avx512_bf16_emulated", family->f32, family->int8_sums,
+                                                   &dots_of_arrays, &cpu::avx512_bf16_decoders};
+                list = {&amx, &dot};
+            }
         }
-    }
 #endif
-    return nullptr;
+        return list;
+    }();
+    return families;
 }
 
 }  // namespace moegemm::test

@@ -1,13 +1,16 @@
 /// \file
-/// The kernels for products of tiles without the instructions: the same loops over tiles that are arrays, so that all
-/// around AMX is tested on machines that lack it.
+/// Kernels without their instructions: the same loops over tiles and vectors that are arrays, so that all around AMX
+/// and AVX-512 BF16 is tested on machines that lack them.
 #pragma once
+
+#include <vector>
 
 #include "providers/cpu/kernels/kernel_family.hpp"
 
 namespace moegemm::test {
 
-/// Its name is "amx_emulated". Null where the machine has no AVX-512 VNNI, which what is around the tiles needs.
-[[nodiscard]] const cpu::KernelFamily* emulated_tiles();
+/// "amx_emulated" and "avx512_bf16_emulated"; none where the machine lacks AVX-512 VNNI or GFNI, which what is
+/// around them needs.
+[[nodiscard]] const std::vector<const cpu::KernelFamily*>& emulated_families();
 
 }  // namespace moegemm::test

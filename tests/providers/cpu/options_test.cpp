@@ -46,22 +46,26 @@ TEST(CpuProvider, GenericKernelsAreAlwaysThereAndLast) {
     EXPECT_EQ(kernel_names().back(), "generic");
 }
 
+/// What a plan for bf16 says of its kernels.
+std::vector<std::string> kernels_named(const std::string& family) {
+    const char* kernel = family == "amx" ? "/bf16_matrix" : family == "avx512_bf16" ? "/bf16_dot" : "/f32_tile";
+    return {"cpu/" + family + kernel};
+}
+
 TEST(CpuProvider, KernelByOption) {
     for (const std::string& name : kernel_names()) {
         PlanOptions options;
         options.kernel = name;
-        EXPECT_EQ(make_cpu_provider()->plan(small_spec(), options)->kernels(),
-                  std::vector<std::string>{"cpu/" + name + "/f32_tile"});
+        EXPECT_EQ(make_cpu_provider()->plan(small_spec(), options)->kernels(), kernels_named(name));
     }
 }
 
 TEST(CpuProvider, KernelByEnvironmentVariable) {
     const ScopedVariable variable("MOEGEMM_CPU_KERNEL", "generic");
-    EXPECT_EQ(make_cpu_provider()->plan(small_spec(), {})->kernels(), std::vector<std::string>{"cpu/generic/f32_tile"});
+    EXPECT_EQ(make_cpu_provider()->plan(small_spec(), {})->kernels(), kernels_named("generic"));
     PlanOptions options;
     options.kernel = kernel_names().front();  // the option is the stronger
-    EXPECT_EQ(make_cpu_provider()->plan(small_spec(), options)->kernels(),
-              std::vector<std::string>{"cpu/" + kernel_names().front() + "/f32_tile"});
+    EXPECT_EQ(make_cpu_provider()->plan(small_spec(), options)->kernels(), kernels_named(kernel_names().front()));
 }
 
 TEST(CpuProvider, UnknownKernelIsRefused) {

@@ -44,12 +44,15 @@ TEST_P(SameBits, ForAnySplitOfRows) {
     const bool grouped = spec.row().scaling == Scaling::group;
     const bool block = spec.row().scaling == Scaling::block;
     spec.scale_layout = grouped ? ScaleLayout::linear : block ? ScaleLayout::k_major : ScaleLayout::none;
-    // Few rows and many may differ where tiles multiply the many, but for int8, whose sums are exact.
-    const auto border = spec.a == DType::i8 ? 0 : static_cast<std::int32_t>(cpu::most_vector_rows);
-    for (const std::int32_t rows : {37, 4}) {
+    // Few rows and many of bf16 and of nvfp4 may differ where tiles multiply the many.
+    const bool nvfp4 = spec.variant == Variant::nvfp4 || spec.variant == Variant::nvfp4_a16;
+    const auto border = static_cast<std::int32_t>(spec.w == DType::bf16 ? cpu::most_vector_rows(cpu::WeightFormat::bf16)
+                                                  : nvfp4 ? cpu::most_vector_rows(cpu::WeightFormat::e2m1_ue4m3)
+                                                          : 0);
+    for (const std::int32_t rows : {70, 37, 4, 2}) {
         const Call call(Problem::from(spec, {0, rows}), random, options);
         for (const std::string& kernel : testable_kernels()) {
-            const bool tiles = kernel.starts_with("amx");
+            const bool tiles = kernel.starts_with("amx") || kernel.starts_with("avx512_bf16");
             const std::vector<std::uint8_t> whole = run_cpu(call, {kernel, 2, true});
             for (const std::int32_t step : {1, 2, 3, 5, 13, 36}) {
                 for (std::int32_t first = 0; first < rows; first += step) {

@@ -13,6 +13,7 @@
 #include "providers/cpu/kernels/avx2/avx2.hpp"
 #include "providers/cpu/kernels/avx512/avx512.hpp"
 #include "providers/cpu/kernels/avx512/bf16_lines.hpp"
+#include "providers/cpu/kernels/avx512_bf16/avx512_bf16.hpp"
 #include "providers/cpu/kernels/avx512_vnni/avx512_vnni.hpp"
 #endif
 
@@ -24,11 +25,13 @@ constexpr KernelFamily generic_family{"generic", &generic_kernels, nullptr, null
 constexpr KernelFamily avx2_family{"avx2", &avx2_kernels, nullptr, nullptr, nullptr};
 constexpr KernelFamily avx512_family{"avx512", &avx512_kernels, nullptr, nullptr, nullptr};
 constexpr KernelFamily avx512_vnni_family{"avx512_vnni", &avx512_kernels, avx512_vnni_int8_sums, nullptr, nullptr};
+constexpr KernelFamily avx512_bf16_family{"avx512_bf16", &avx512_kernels, avx512_vnni_int8_sums, &avx512_bf16_kernels,
+                                          &avx512_bf16_decoders};
 constexpr KernelFamily amx_family{"amx", &avx512_kernels, avx512_vnni_int8_sums, &amx_kernels, &avx512_bf16_decoders};
 #endif
 
 struct Families {
-    std::array<const KernelFamily*, 5> table{};
+    std::array<const KernelFamily*, 6> table{};
     std::size_t count = 0;
     void add(const KernelFamily& family) { table[count++] = &family; }
 };
@@ -37,8 +40,12 @@ Families detect() {
     Families families;
 #if defined(__x86_64__)
     const CpuFeatures& cpu = cpu_features();
-    if (cpu.amx_bf16 && cpu.amx_int8 && cpu.avx512_vnni) {
+    const bool decodes_bf16 = cpu.avx512_vnni && cpu.gfni;
+    if (cpu.amx_bf16 && cpu.amx_int8 && decodes_bf16) {
         families.add(amx_family);
+    }
+    if (cpu.avx512_bf16 && decodes_bf16) {
+        families.add(avx512_bf16_family);
     }
     if (cpu.avx512_vnni) {
         families.add(avx512_vnni_family);

@@ -14,10 +14,11 @@
 ///   bf16   column · 4 + 2 · (k mod 2)
 ///   int8   column · 4 + k mod 4
 ///   fp8    quarter · 16 + half · 8 + (column mod 4) · 2 + k mod 2     quarter = column / 4, half = k mod 4 / 2
-///   e2m1   likewise of pairs of k, the even k in the low nibble       half = k mod 8 / 4, "k mod 2" is k / 2 mod 2
+///   e2m1   column · 4 + k mod 8 / 2, the even k in the low nibble
 ///
-/// The order of 8- and 4-bit floats is that in which interleaving the bytes of two look-ups (unpacklo, unpackhi within
-/// 128 bits) gives 32-bit lanes of one column and two k as bf16, which each of these elements is exactly.
+/// These elements are bf16 exactly. The order of 8-bit floats is that in which interleaving the bytes of two look-ups
+/// (unpacklo, unpackhi within 128 bits) gives 32-bit lanes of one column and two k as bf16. Of e2m1 it is one look-up
+/// of words by their i-th nibbles that gives such lanes, of k = i and k = 4 + i.
 ///
 /// Files of kernels that are compiled for one instruction set include headers of this folder, structures and
 /// intrinsics, nothing else: a function template or inline function that other files share, compiled there, could be
@@ -168,13 +169,20 @@ struct FloatKernels {
 /// \param[out] out k_block numbers; zeros follow the first `count` to the end of a step of 64
 enum class PairOrder : std::uint8_t {
     consecutive,  ///< k, k+1
-    of_e2m1,      ///< within eight: 0, 2, 1, 3, 4, 6, 5, 7, as the nibbles of e2m1 come out
+    of_e2m1,      ///< within eight: 0, 4, 1, 5, 2, 6, 3, 7, as the nibbles of e2m1 come out
 };
 using DecodeRowBf16 = void (*)(const std::uint8_t* elements, std::int64_t count, const float* scales, int group_shift,
                                PairOrder order, std::uint16_t* out);
+/// ue8m0 codes with which elements and their products stay far from the ends of bf16: tiles take subnormal numbers and
+/// results for zero.
+inline constexpr std::uint8_t first_tile_scale = 127 - 50;
+inline constexpr std::uint8_t last_tile_scale = 127 + 50;
+
 /// Decodes one packed panel of a K block to lines of bf16, e2m1 in pairs of `PairOrder::of_e2m1`.
-using DecodePanelBf16 = void (*)(const std::uint8_t* elements, const std::uint8_t* scales, std::int64_t depth,
-                                 std::uint8_t* lines);
+/// \param ahead how many bytes further on lines are asked for from memory
+/// \return whether all scales are of tiles; the columns of others get numbers without meaning
+using DecodePanelBf16 = bool (*)(const std::uint8_t* elements, const std::uint8_t* scales, std::int64_t depth,
+                                 std::int64_t ahead, std::uint8_t* lines);
 
 struct Bf16Decoders {
     DecodeRowBf16 row[element_count];  ///< by Element; none for int8
@@ -185,26 +193,68 @@ struct Bf16Decoders {
 /// Rows of a tile, and lines: a tile of W is 16 lines of a panel.
 inline constexpr std::int64_t matrix_tile = 16;
 
-/// Some rows of A times a K block of two panels, in tiles of 16 rows of 64 bytes.
-struct MatrixCall {
-    const std::uint8_t* a;     ///< (16 · row_tiles) rows of bf16 or int8, 64 · depth_tiles bytes each
-    std::int64_t a_stride;     ///< bytes from row to row
-    std::int64_t row_tiles;    ///< ≥ 1
-    const std::uint8_t* b;     ///< the first panel's 16 · depth_tiles lines; what is past K's end is 0 here or in A
-    std::int64_t b_stride;     ///< bytes to the second panel's
-    std::int64_t depth_tiles;  ///< ≥ 1
-    void* c;                   ///< (16 · row_tiles, 32), f32 or int32
-    std::int64_t rows;         ///< that exist, for factors
-    const RowFactor* factors;  ///< (rows)
+/// Rows of A as tiles take them: K blocks of (16 · row_tiles) rows of bf16 or int8, 64 · depth_tiles bytes each.
+struct TileRows {
+    const std::uint8_t* data;
+    std::int64_t stride;     ///< bytes from row to row
+    std::int64_t block;      ///< bytes from K block to K block
+    std::int64_t row_tiles;  ///< ≥ 1
 };
 
-/// One instruction set's kernels that multiply tiles.
+/// Runs of memory lines.
+struct LineRuns {
+    const std::uint8_t* first;
+    std::int64_t stride;  ///< bytes from run to run
+    std::int64_t runs;
+    std::int64_t lines;  ///< of a run
+};
+
+/// Some rows of A times some K blocks of two panels, in tiles of 16 rows of 64 bytes.
+struct MatrixCall {
+    TileRows a;
+    const std::uint8_t* b;     ///< the first panel's 16 · depth_tiles lines; what is past K's end is 0 here or in A
+    std::int64_t b_stride;     ///< bytes to the second panel's
+    std::int64_t b_block;      ///< bytes from K block to K block
+    std::int64_t depth_tiles;  ///< of a K block, ≥ 1
+    std::int64_t blocks;       ///< ≥ 1
+    void* c;                   ///< (16 · row_tiles, 32), f32 or int32
+    std::int64_t rows;         ///< that exist, for factors
+    const RowFactor* factors;  ///< (blocks, rows)
+    LineRuns next[2];          ///< what is wanted next, of W and of A, asked for from memory on the way
+};
+
+/// Row tiles that one pass over K's weights can sum up without leaving the tiles, and, by their number, panels beside
+/// them.
+inline constexpr std::int64_t most_stream_tiles = 3;
+inline constexpr std::int64_t stream_panels[most_stream_tiles + 1] = {0, 4, 2, 2};
+
+/// Few rows of A times whole K blocks of some packed panels, C in tiles from the first to the last.
+struct StreamCall {
+    TileRows a;                ///< row_tiles ≤ most_stream_tiles
+    PanelGroup weights;        ///< of the first K block; `stream_panels` of the row tiles, or 2
+    std::int64_t block_bytes;  ///< from K block to K block
+    std::int64_t blocks;       ///< ≥ 1
+    std::int64_t depth_tiles;  ///< of a K block; a multiple of 4
+    DecodePanelBf16 decode;    ///< null where tiles take lines as packed
+    std::uint8_t* lines;       ///< room for two K blocks of four panels, decoded
+    void* c;                   ///< tiles of (16 · row_tiles, 32), f32 or int32
+    std::int64_t c_tile;       ///< elements from tile to tile
+    std::int64_t rows;         ///< that exist, for factors
+    const RowFactor* factors;  ///< (blocks, rows)
+};
+
+/// One instruction set's kernels that multiply tiles, or vectors as if they were rows of tiles.
 struct MatrixKernels {
+    const char* unit;                             ///< what multiplies
     void (*begin)();                              ///< before a thread's first product of a call
     void (*end)();                                ///< after its last
-    void (*int8_sums)(const MatrixCall&);         ///< C += P
+    void (*int8_sums)(const MatrixCall&);         ///< C += P; null, as is int8_stream: int8 is multiplied without tiles
     void (*bf16_sums)(const MatrixCall&);         ///< C += P, added to C product by product
     void (*bf16_scaled_sums)(const MatrixCall&);  ///< C += P · mantissa · power
+    /// The same for few rows. \return how many K blocks are in C: the next one has scales that are not of tiles
+    std::int64_t (*int8_stream)(const StreamCall&);
+    std::int64_t (*bf16_stream)(const StreamCall&);
+    std::int64_t (*bf16_scaled_stream)(const StreamCall&);
 };
 
 /// What a machine's fastest instructions for each kind of product are.

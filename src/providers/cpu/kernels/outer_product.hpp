@@ -5,7 +5,7 @@
 /// that file's own. It has: `lanes`, `tile_vectors`, `tile_rows`, `direct_rows(Element)`, `panels_of(rows)`; the vector
 /// `F` of f32 with zero, load, store, broadcast, mul, fma; `decode_row<Element>` (four vectors of consecutive elements,
 /// times 1/unit(Element)); `decode_line<Element>` (`lanes` columns of a line); `scales<GroupScale>`; `add_int`,
-/// `store_f16`, `prefetch`.
+/// `store_f16`, `store_bf16` (to nearest even; every NaN gives 0x7FFF), `prefetch`.
 #pragma once
 
 #include <cstdint>
@@ -277,16 +277,6 @@ void decode_row(const std::uint8_t* elements, std::int64_t count, const float* s
     }
 }
 
-/// To bfloat16, to nearest even; every NaN gives 0x7FFF.
-template <class S>
-inline void store_bf16(std::uint16_t* out, const float* values, std::int64_t count) {
-    for (std::int64_t i = 0; i < count; ++i) {
-        const auto bits = __builtin_bit_cast(std::uint32_t, values[i]);
-        const std::uint32_t rounded = (bits + 0x7FFFU + ((bits >> 16) & 1U)) >> 16;
-        out[i] = static_cast<std::uint16_t>((bits & 0x7FFFFFFFU) > 0x7F800000U ? 0x7FFFU : rounded);
-    }
-}
-
 /// The f32 values of one tile's row.
 template <class S>
 inline void scale_tile_row(const FinishCall& call, const void* c, const float* column_scale, float* values) {
@@ -316,34 +306,46 @@ inline void scale_tile_row(const FinishCall& call, const void* c, const float* c
     }
 }
 
+/// A tile's row of y in its type.
+template <class S>
+inline void finish_tile_row(const FinishCall& call, const void* c, const float* column_scale, void* y) {
+    constexpr std::int64_t width = tile_columns_of<S>;
+    float values[static_cast<std::size_t>(width)];
+    scale_tile_row<S>(call, c, column_scale, values);
+    if (call.dst == Dst::f32) {
+        std::memcpy(y, values, sizeof values);
+        return;
+    }
+    std::uint16_t halves[static_cast<std::size_t>(width)];
+    for (std::int64_t i = 0; i < width; i += S::lanes) {
+        call.dst == Dst::bf16 ? S::store_bf16(halves + i, S::load(values + i))
+                              : S::store_f16(halves + i, S::load(values + i));
+    }
+    std::memcpy(y, halves, sizeof halves);
+}
+
 template <class S>
 void finish_row(const FinishCall& call) {
     constexpr std::int64_t width = tile_columns_of<S>;
     constexpr auto size = static_cast<std::size_t>(width);
     const auto y_bytes = static_cast<std::int64_t>(call.dst == Dst::f32 ? sizeof(float) : sizeof(std::uint16_t));
     for (std::int64_t column = 0; column < call.columns; column += width) {
-        const std::int64_t columns = call.columns - column < width ? call.columns - column : width;
         // C's elements have 4 bytes in either type.
         const auto* c = static_cast<const unsigned char*>(call.c) + (column / width) * call.c_tile * 4;
+        auto* y = static_cast<unsigned char*>(call.y) + column * y_bytes;
+        const float* scale = call.column_scale == nullptr ? nullptr : call.column_scale + column;
+        const std::int64_t columns = call.columns - column;
+        if (columns >= width) {
+            finish_tile_row<S>(call, c, scale, y);
+            continue;
+        }
         float column_scale[size] = {};
-        if (call.column_scale != nullptr) {
-            std::memcpy(column_scale, call.column_scale + column, static_cast<std::size_t>(columns) * sizeof(float));
+        float last[size];
+        if (scale != nullptr) {
+            std::memcpy(column_scale, scale, static_cast<std::size_t>(columns) * sizeof(float));
         }
-        float values[size];
-        scale_tile_row<S>(call, c, column_scale, values);
-        std::uint16_t halves[size];
-        const void* result = values;
-        if (call.dst == Dst::bf16) {
-            store_bf16<S>(halves, values, width);
-            result = halves;
-        } else if (call.dst == Dst::f16) {
-            for (std::int64_t i = 0; i < width; i += S::lanes) {
-                S::store_f16(halves + i, S::load(values + i));
-            }
-            result = halves;
-        }
-        std::memcpy(static_cast<unsigned char*>(call.y) + column * y_bytes, result,
-                    static_cast<std::size_t>(columns * y_bytes));
+        finish_tile_row<S>(call, c, column_scale, last);
+        std::memcpy(y, last, static_cast<std::size_t>(columns * y_bytes));
     }
 }
 

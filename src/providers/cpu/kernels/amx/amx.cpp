@@ -2,7 +2,7 @@
 #include "providers/cpu/kernels/amx/amx.hpp"
 
 #include "cpu/tile_config.hpp"
-#include "providers/cpu/kernels/amx/matrix_product.hpp"
+#include "providers/cpu/kernels/amx/weight_stream.hpp"
 
 namespace moegemm::cpu {
 namespace {
@@ -24,6 +24,11 @@ struct Amx {
     static void load(const void* at, std::int64_t stride) {
         __asm__ volatile("tileloadd (%1,%2,1), %%tmm%c0" : : "i"(Tile), "r"(at), "r"(stride) : "memory");
     }
+    /// The same of what is read once: it does not push what is read often out of the first-level cache.
+    template <int Tile>
+    static void load_once(const void* at, std::int64_t stride) {
+        __asm__ volatile("tileloaddt1 (%1,%2,1), %%tmm%c0" : : "i"(Tile), "r"(at), "r"(stride) : "memory");
+    }
     template <int Tile>
     static void store(void* at, std::int64_t stride) {
         __asm__ volatile("tilestored %%tmm%c0, (%1,%2,1)" : : "i"(Tile), "r"(at), "r"(stride) : "memory");
@@ -40,7 +45,6 @@ struct Amx {
 
 }  // namespace
 
-constinit const MatrixKernels amx_kernels{Amx::begin, Amx::end, multiply<Amx, DotInt8>, multiply<Amx, DotBf16>,
-                                          multiply_scaled<Amx>};
+constinit const MatrixKernels amx_kernels = make_matrix_kernels<Amx>();
 
 }  // namespace moegemm::cpu

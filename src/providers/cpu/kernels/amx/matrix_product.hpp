@@ -1,6 +1,6 @@
 /// \file
 /// Products of tiles, written over a type `T` that has the instructions on them: `zero<t>()`, `load<t>(address,
-/// stride)`, `store<t>(address, stride)`, `dot_bf16<c, a, b>()`, `dot_int8<c, a, b>()`.
+/// stride)`, `load_once` likewise, `store<t>(address, stride)`, `dot_bf16<c, a, b>()`, `dot_int8<c, a, b>()`.
 ///
 ///                    panel 0   panel 1
 ///                    tile 6    tile 7     16 lines of 64 bytes: 16 columns by 32 k of bf16 or 64 of int8
@@ -34,9 +34,44 @@ struct DotInt8 {
     }
 };
 
-/// One or two row tiles from `first` on.
+/// Asks for what a call wants next, a little at every step.
+template <class T>
+class NextLines {
+public:
+    NextLines(const LineRuns (&wanted)[2], std::int64_t steps) : wanted_(wanted) {
+        for (int i = 0; i < 2; ++i) {
+            per_step_[i] = (wanted[i].runs * wanted[i].lines + steps - 1) / steps;
+            at_[i] = wanted[i].first;
+        }
+    }
+    void step() {
+        step(0);
+        step(1);
+    }
+
+private:
+    void step(int i) {
+        for (std::int64_t count = 0; count < per_step_[i] && run_[i] < wanted_[i].runs; ++count) {
+            __builtin_prefetch(at_[i] + line_[i] * line_bytes, 0, 2);
+            if (++line_[i] == wanted_[i].lines) {
+                line_[i] = 0;
+                ++run_[i];
+                at_[i] += wanted_[i].stride;
+            }
+        }
+    }
+
+    const LineRuns (&wanted_)[2];
+    const std::uint8_t* at_[2];
+    std::int64_t per_step_[2];
+    std::int64_t run_[2] = {};
+    std::int64_t line_[2] = {};
+};
+
+/// One or two row tiles from `first` on over some K blocks.
 template <class T, class Dot, int RowTiles>
-inline void multiply_tiles(const MatrixCall& call, std::int64_t first, unsigned char* c, Start start) {
+inline void multiply_tiles(const MatrixCall& call, std::int64_t first, std::int64_t first_block, std::int64_t blocks,
+                           unsigned char* c, Start start, NextLines<T>& next) {
     constexpr bool two = RowTiles == 2;
     if (start == Start::from_c) {
         T::template load<0>(c, matrix_c_stride);
@@ -53,21 +88,24 @@ inline void multiply_tiles(const MatrixCall& call, std::int64_t first, unsigned 
             T::template zero<3>();
         }
     }
-    const std::uint8_t* a = call.a + first * matrix_tile * call.a_stride;
-    const std::uint8_t* b = call.b;
-    for (std::int64_t depth = 0; depth < call.depth_tiles; ++depth) {
-        T::template load<4>(a, call.a_stride);
-        T::template load<6>(b, line_bytes);
-        Dot::template run<T, 0, 4, 6>();
-        T::template load<7>(b + call.b_stride, line_bytes);
-        Dot::template run<T, 1, 4, 7>();
-        if constexpr (two) {
-            T::template load<5>(a + matrix_tile * call.a_stride, call.a_stride);
-            Dot::template run<T, 2, 5, 6>();
-            Dot::template run<T, 3, 5, 7>();
+    for (std::int64_t block = first_block; block < first_block + blocks; ++block) {
+        const std::uint8_t* a = call.a.data + block * call.a.block + first * matrix_tile * call.a.stride;
+        const std::uint8_t* b = call.b + block * call.b_block;
+        for (std::int64_t depth = 0; depth < call.depth_tiles; ++depth) {
+            next.step();
+            T::template load_once<4>(a, call.a.stride);
+            T::template load<6>(b, line_bytes);
+            Dot::template run<T, 0, 4, 6>();
+            T::template load<7>(b + call.b_stride, line_bytes);
+            Dot::template run<T, 1, 4, 7>();
+            if constexpr (two) {
+                T::template load_once<5>(a + matrix_tile * call.a.stride, call.a.stride);
+                Dot::template run<T, 2, 5, 6>();
+                Dot::template run<T, 3, 5, 7>();
+            }
+            a += line_bytes;
+            b += matrix_tile * line_bytes;
         }
-        a += line_bytes;
-        b += matrix_tile * line_bytes;
     }
     T::template store<0>(c, matrix_c_stride);
     T::template store<1>(c + half_c_stride, matrix_c_stride);
@@ -81,32 +119,45 @@ inline void multiply_tiles(const MatrixCall& call, std::int64_t first, unsigned 
 template <class T, class Dot>
 void multiply(const MatrixCall& call) {
     auto* c = static_cast<unsigned char*>(call.c);
+    NextLines<T> next(call.next, (call.a.row_tiles + 1) / 2 * call.blocks * call.depth_tiles);
     std::int64_t tile = 0;
-    for (; tile + 1 < call.row_tiles; tile += 2) {
-        multiply_tiles<T, Dot, 2>(call, tile, c + tile * matrix_tile * matrix_c_stride, Start::from_c);
+    for (; tile + 1 < call.a.row_tiles; tile += 2) {
+        multiply_tiles<T, Dot, 2>(call, tile, 0, call.blocks, c + tile * matrix_tile * matrix_c_stride, Start::from_c,
+                                  next);
     }
-    if (tile < call.row_tiles) {
-        multiply_tiles<T, Dot, 1>(call, tile, c + tile * matrix_tile * matrix_c_stride, Start::from_c);
+    if (tile < call.a.row_tiles) {
+        multiply_tiles<T, Dot, 1>(call, tile, 0, call.blocks, c + tile * matrix_tile * matrix_c_stride, Start::from_c,
+                                  next);
     }
 }
 
-/// C += P · mantissa · power of the rows that exist.
+/// C += sums · mantissa · power of `rows` rows of two panels.
+template <class T>
+void add_scaled_rows(const float* sums, const RowFactor* factors, std::int64_t rows, float* c) {
+    for (std::int64_t row = 0; row < rows; ++row) {
+        const RowFactor factor = factors[row];
+        for (std::int64_t i = row * matrix_columns; i < (row + 1) * matrix_columns; ++i) {
+            c[i] = __builtin_fmaf(sums[i] * factor.mantissa, factor.power, c[i]);
+        }
+    }
+}
+
+/// C += P · mantissa · power of the rows that exist, K block by K block.
 template <class T>
 void multiply_scaled(const MatrixCall& call) {
     alignas(64) float sums[2 * matrix_tile * matrix_columns];
-    for (std::int64_t tile = 0; tile < call.row_tiles; tile += 2) {
-        auto* bytes = reinterpret_cast<unsigned char*>(sums);
-        tile + 1 < call.row_tiles ? multiply_tiles<T, DotBf16, 2>(call, tile, bytes, Start::from_zero)
-                                  : multiply_tiles<T, DotBf16, 1>(call, tile, bytes, Start::from_zero);
+    auto* bytes = reinterpret_cast<unsigned char*>(sums);
+    NextLines<T> next(call.next, (call.a.row_tiles + 1) / 2 * call.blocks * call.depth_tiles);
+    for (std::int64_t tile = 0; tile < call.a.row_tiles; tile += 2) {
         const std::int64_t first = tile * matrix_tile;
         const std::int64_t rest = call.rows - first;
         const std::int64_t rows = rest < 2 * matrix_tile ? rest : 2 * matrix_tile;
-        auto* c = static_cast<float*>(call.c) + first * matrix_columns;
-        for (std::int64_t row = 0; row < rows; ++row) {
-            const RowFactor factor = call.factors[first + row];
-            for (std::int64_t i = row * matrix_columns; i < (row + 1) * matrix_columns; ++i) {
-                c[i] = __builtin_fmaf(sums[i] * factor.mantissa, factor.power, c[i]);
-            }
+        for (std::int64_t block = 0; block < call.blocks; ++block) {
+            tile + 1 < call.a.row_tiles
+                ? multiply_tiles<T, DotBf16, 2>(call, tile, block, 1, bytes, Start::from_zero, next)
+                : multiply_tiles<T, DotBf16, 1>(call, tile, block, 1, bytes, Start::from_zero, next);
+            add_scaled_rows<T>(sums, call.factors + block * call.rows + first, rows,
+                               static_cast<float*>(call.c) + first * matrix_columns);
         }
     }
 }

@@ -34,6 +34,16 @@ struct Avx2 {
         _mm_storeu_si128(reinterpret_cast<__m128i*>(at), _mm256_cvtps_ph(value, _MM_FROUND_TO_NEAREST_INT));
     }
 
+    static void store_bf16(std::uint16_t* at, F value) {
+        const __m256i bits = _mm256_castps_si256(value);
+        const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+        const __m256i rounded = _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7FFF)));
+        const __m256i nan = _mm256_castps_si256(_mm256_cmp_ps(value, value, _CMP_UNORD_Q));
+        const __m256i halves = _mm256_blendv_epi8(_mm256_srli_epi32(rounded, 16), _mm256_set1_epi32(0x7FFF), nan);
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(at),
+                         _mm_packus_epi32(_mm256_castsi256_si128(halves), _mm256_extracti128_si256(halves, 1)));
+    }
+
     /// e4m3 has f16's layout with three exponent bits fewer: its code, shifted, is f16 of the value / 2^8, subnormals
     /// included (vcvtph2ps takes them at full speed, where an f32 route through subnormal operands would not).
     static constexpr float unit(Element element) { return element == Element::e4m3 ? 256.0F : 1.0F; }
@@ -133,8 +143,10 @@ struct Avx2 {
             static_assert(E == Element::e2m1);
             const __m256i high_table = look_up_table(0x404040403F3F3F00, 0xC0C0C0C0BFBFBF80);
             const __m256i low_table = look_up_table(0xC0804000C0800000, 0xC0804000C0800000);
-            const __m256i even = _mm256_and_si256(codes, bytes(0x0F));
-            const __m256i odd = _mm256_and_si256(_mm256_srli_epi16(codes, 4), bytes(0x0F));
+            // To the order of 8-bit elements, pairs of k for elements.
+            const __m256i pairs = _mm256_shuffle_epi8(codes, look_up_table(0x0D0C090805040100, 0x0F0E0B0A07060302));
+            const __m256i even = _mm256_and_si256(pairs, bytes(0x0F));
+            const __m256i odd = _mm256_and_si256(_mm256_srli_epi16(pairs, 4), bytes(0x0F));
             F of_even[4];
             F of_odd[4];
             halves(_mm256_shuffle_epi8(high_table, even), _mm256_shuffle_epi8(low_table, even), of_even);

@@ -43,6 +43,15 @@ struct Avx512 {
                             _mm512_cvtps_ph(value, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
     }
 
+    static void store_bf16(std::uint16_t* at, F value) {
+        const __m512i bits = _mm512_castps_si512(value);
+        const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+        const __m512i rounded = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7FFF)));
+        const __mmask16 nan = _mm512_cmp_ps_mask(value, value, _CMP_UNORD_Q);
+        const __m512i halves = _mm512_mask_mov_epi32(_mm512_srli_epi32(rounded, 16), nan, _mm512_set1_epi32(0x7FFF));
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(at), _mm512_cvtepi32_epi16(halves));
+    }
+
     /// e4m3 has f16's layout with three exponent bits fewer: its code, shifted, is f16 of the value / 2^8, subnormals
     /// included (vcvtph2ps takes them at full speed, where an f32 route through subnormal operands would not).
     static constexpr float unit(Element element) { return element == Element::e4m3 ? 256.0F : 1.0F; }
@@ -124,13 +133,11 @@ struct Avx512 {
             floats(half_bytes<E>(codes), out);
         } else {
             static_assert(E == Element::e2m1);
-            F of_even[4];
-            F of_odd[4];
-            floats(half_bytes<E>(_mm512_and_si512(codes, bytes(0x0F))), of_even);
-            floats(half_bytes<E>(_mm512_and_si512(_mm512_srli_epi16(codes, 4), bytes(0x0F))), of_odd);
+            __m512i pairs[4];
+            e2m1_pairs(codes, pairs);
             for (int i = 0; i < 4; ++i) {
-                out[2 * i] = of_even[i];
-                out[2 * i + 1] = of_odd[i];
+                out[i] = even_of(pairs[i]);
+                out[4 + i] = odd_of(pairs[i]);
             }
         }
     }

@@ -22,6 +22,30 @@ struct HalfBytes {
     __m512i low;
 };
 
+/// What of the codes of e4m3 or e5m2 is no normal number: subnormal numbers, infinity and NaN are looked up by the
+/// code, moved so that theirs are the first: of e4m3 NaN, 0, m · 2^-9; of e5m2 infinity, NaN three times, 0, m · 2^-16.
+template <Element E>
+class Specials {
+public:
+    explicit Specials(__m512i codes)
+        : moved_(_mm512_and_si512(_mm512_add_epi8(codes, bytes(e4m3 ? 1 : 4)), bytes(0x7F))),
+          special_(_mm512_cmplt_epu8_mask(moved_, bytes(e4m3 ? 9 : 8))) {}
+    /// High and low bytes without signs, given those of normal numbers.
+    [[nodiscard]] __m512i high(__m512i normal) const {
+        const __m512i table = e4m3 ? look_up_table(0x3C3C3C3B3B3B007F, 0x3C) : look_up_table(0x383837007F7F7F7F, 0);
+        return _mm512_mask_shuffle_epi8(normal, special_, table, moved_);
+    }
+    [[nodiscard]] __m512i low(__m512i normal) const {
+        const __m512i table = e4m3 ? look_up_table(0x402000C0800000C0, 0x60) : look_up_table(0x40008000C0C0C080, 0);
+        return _mm512_mask_shuffle_epi8(normal, special_, table, moved_);
+    }
+
+private:
+    static constexpr bool e4m3 = E == Element::e4m3;
+    __m512i moved_;
+    __mmask64 special_;
+};
+
 /// \tparam E e4m3, e5m2, or e2m1: of that, codes below 16
 template <Element E>
 inline HalfBytes half_bytes(__m512i codes) {
@@ -31,23 +55,27 @@ inline HalfBytes half_bytes(__m512i codes) {
                 _mm512_shuffle_epi8(look_up_table(0xC0804000C0800000, 0xC0804000C0800000), codes)};
     } else {
         // A normal number's bf16: the high byte is the sign and the upper bits of the exponent plus 120 (e5m2: 112),
-        // the low byte the last bit of the exponent and the mantissa. Subnormal numbers, infinity and NaN are looked up
-        // by the code, moved so that theirs are the first: of e4m3 NaN, 0, m · 2^-9; of e5m2 infinity, NaN three times,
-        // 0, m · 2^-16.
+        // the low byte the last bit of the exponent and the mantissa.
         static_assert(E == Element::e4m3 || E == Element::e5m2);
         constexpr bool e4m3 = E == Element::e4m3;
         const __m512i upper = _mm512_and_si512(_mm512_srli_epi16(codes, e4m3 ? 4 : 3), bytes(e4m3 ? 0x07 : 0x0F));
-        __m512i high = _mm512_add_epi8(upper, bytes(e4m3 ? 0x3C : 0x38));
-        __m512i low = _mm512_and_si512(_mm512_slli_epi16(codes, e4m3 ? 4 : 5), bytes(e4m3 ? 0xF0 : 0xE0));
-        const __m512i moved = _mm512_and_si512(_mm512_add_epi8(codes, bytes(e4m3 ? 1 : 4)), bytes(0x7F));
-        const __mmask64 special = _mm512_cmplt_epu8_mask(moved, bytes(e4m3 ? 9 : 8));
-        const __m512i high_table =
-            e4m3 ? look_up_table(0x3C3C3C3B3B3B007F, 0x3C) : look_up_table(0x383837007F7F7F7F, 0);
-        const __m512i low_table = e4m3 ? look_up_table(0x402000C0800000C0, 0x60) : look_up_table(0x40008000C0C0C080, 0);
-        high = _mm512_mask_shuffle_epi8(high, special, high_table, moved);
-        low = _mm512_mask_shuffle_epi8(low, special, low_table, moved);
-        return {_mm512_or_si512(high, _mm512_and_si512(codes, bytes(0x80))), low};
+        const __m512i high = _mm512_add_epi8(upper, bytes(e4m3 ? 0x3C : 0x38));
+        const __m512i low = _mm512_and_si512(_mm512_slli_epi16(codes, e4m3 ? 4 : 5), bytes(e4m3 ? 0xF0 : 0xE0));
+        const Specials<E> specials(codes);
+        return {_mm512_or_si512(specials.high(high), _mm512_and_si512(codes, bytes(0x80))), specials.low(low)};
     }
+}
+
+/// A line of e2m1 as lanes of two bf16: out[i] of k = i and k = 4 + i. The look-up takes the last five bits of each
+/// word, of which four are a code, so that the table has its sixteen numbers twice.
+inline void e2m1_pairs(__m512i codes, __m512i (&out)[4]) {
+    const __m512i positive = look_up_table(0x3FC03F803F000000, 0x40C0408040404000);
+    const __m512i sign = _mm512_maskz_set1_epi16(0xFF00FF00, static_cast<short>(0x8000));
+    const __m512i table = _mm512_or_si512(positive, sign);
+    out[0] = _mm512_permutexvar_epi16(codes, table);
+    out[1] = _mm512_permutexvar_epi16(_mm512_srli_epi16(codes, 4), table);
+    out[2] = _mm512_permutexvar_epi16(_mm512_srli_epi16(codes, 8), table);
+    out[3] = _mm512_permutexvar_epi16(_mm512_srli_epi16(codes, 12), table);
 }
 
 /// One scale each of sixteen columns.

@@ -60,6 +60,12 @@ struct Generic {
         }
     }
 
+    static void store_bf16(std::uint16_t* at, F value) {
+        for (int lane = 0; lane < lanes; ++lane) {
+            at[lane] = formats::Bf16::encode(value[lane]);
+        }
+    }
+
     static constexpr float unit(Element /*element*/) { return 1.0F; }
 
     static F look_up(const Table& table, const std::uint8_t* at) {
@@ -99,7 +105,7 @@ struct Generic {
         } else if constexpr (E == Element::i8) {
             return static_cast<float>(static_cast<std::int8_t>(at[4 * column + k]));
         } else if constexpr (E == Element::e2m1) {
-            const std::uint8_t pair = at[k / 4 * 8 + column * 2 + k / 2 % 2];
+            const std::uint8_t pair = at[column * 4 + k / 2];
             return e2m1_table.value[static_cast<std::uint8_t>(pair >> (k % 2 * 4))];
         } else {
             return (E == Element::e4m3 ? e4m3_table : e5m2_table).value[at[k / 2 * 8 + column * 2 + k % 2]];

@@ -1,0 +1,44 @@
+// AVX-512 BF16: vdpbf16ps, 32 products an instruction. 12 rows by two vectors, as for f32.
+#include "providers/cpu/kernels/avx512_bf16/avx512_bf16.hpp"
+
+#include <immintrin.h>
+
+#include "providers/cpu/kernels/bf16_dot.hpp"
+
+namespace moegemm::cpu {
+namespace {
+
+struct Avx512Bf16 {
+    static constexpr std::size_t rows = 12;
+    static constexpr std::int64_t prefetch_bytes = 1024;
+    using F = __m512;
+    using P = __m512i;
+
+    static void begin() {}
+    static void end() {}
+
+    static F zero() { return _mm512_setzero_ps(); }
+    static F load(const float* at) { return _mm512_loadu_ps(at); }
+    static void store(float* at, F value) { _mm512_storeu_ps(at, value); }
+    static F broadcast(float value) { return _mm512_set1_ps(value); }
+    static F mul(F a, F b) { return _mm512_mul_ps(a, b); }
+    static F fma(F a, F b, F c) { return _mm512_fmadd_ps(a, b, c); }
+    static P load_pairs(const std::uint8_t* at) { return _mm512_loadu_si512(at); }
+    static P broadcast_pair(const std::uint8_t* at) {
+        int pair = 0;
+        std::memcpy(&pair, at, sizeof pair);
+        return _mm512_set1_epi32(pair);
+    }
+    /// Not _mm512_dpbf16_ps: see avx512_vnni.cpp.
+    static F dot(F sums, P a, P w) {
+        __asm__("vdpbf16ps %2, %1, %0" : "+v"(sums) : "v"(a), "v"(w));
+        return sums;
+    }
+    static void prefetch(const std::uint8_t* at) { _mm_prefetch(reinterpret_cast<const char*>(at), _MM_HINT_T0); }
+};
+
+}  // namespace
+
+constinit const MatrixKernels avx512_bf16_kernels = make_dot_kernels<Avx512Bf16>();
+
+}  // namespace moegemm::cpu

@@ -1,0 +1,158 @@
+/// \file
+/// What tiles do, done by a dot product of pairs of bf16: written over a type `S` that wraps the vectors.
+///
+/// `S` lives in an anonymous namespace of the file that is compiled for the instruction set (see outer_product.hpp). It
+/// has begin and end, if there is anything to do; `rows`, how many rows by two panels the register file holds; the
+/// vector `F` of sixteen f32 with zero, load, store, add, mul, fma, broadcast; the vector `P` of sixteen pairs of bf16
+/// with load_pairs, broadcast_pair, and dot(sums, a, w); prefetch.
+///
+/// Only rows that exist are multiplied. A sum runs over k in ascending pairs, whatever the rows beside it.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#include <utility>
+
+#include "providers/cpu/kernels/kernel_family.hpp"
+
+namespace moegemm::cpu {
+
+inline constexpr std::int64_t pair_columns = 2 * panel_columns;
+/// Bytes from row to row of A, whose rows are K blocks: a constant, or each row's address would take a register.
+inline constexpr std::int64_t dot_row_bytes = k_block * 2;
+
+/// K blocks [first, first + blocks) of `Rows` rows from `row` on, added to `sums`.
+template <class S, std::size_t Rows>
+inline void add_dots(const MatrixCall& call, std::int64_t row, std::int64_t first, std::int64_t blocks,
+                     typename S::F (&sums)[Rows][2]) {
+    for (std::int64_t block = first; block < first + blocks; ++block) {
+        const std::uint8_t* a = call.a.data + block * call.a.block + row * dot_row_bytes;
+        const std::uint8_t* b = call.b + block * call.b_block;
+        for (std::int64_t line = 0; line < call.depth_tiles * matrix_tile; ++line) {
+            const std::uint8_t* at = b + line * line_bytes;
+            S::prefetch(at + S::prefetch_bytes);
+            S::prefetch(at + call.b_stride + S::prefetch_bytes);
+            const typename S::P left = S::load_pairs(at);
+            const typename S::P right = S::load_pairs(at + call.b_stride);
+#pragma GCC unroll 16
+            for (std::size_t r = 0; r < Rows; ++r) {
+                const typename S::P pair =
+                    S::broadcast_pair(a + static_cast<std::int64_t>(r) * dot_row_bytes + line * 4);
+                sums[r][0] = S::dot(sums[r][0], pair, left);
+                sums[r][1] = S::dot(sums[r][1], pair, right);
+            }
+        }
+    }
+}
+
+template <class S, std::size_t Rows>
+void dot_rows(const MatrixCall& call, std::int64_t row) {
+    typename S::F sums[Rows][2];
+    float* c = static_cast<float*>(call.c) + row * pair_columns;
+#pragma GCC unroll 16
+    for (std::size_t r = 0; r < Rows; ++r) {
+        sums[r][0] = S::load(c + r * pair_columns);
+        sums[r][1] = S::load(c + r * pair_columns + panel_columns);
+    }
+    add_dots<S, Rows>(call, row, 0, call.blocks, sums);
+#pragma GCC unroll 16
+    for (std::size_t r = 0; r < Rows; ++r) {
+        S::store(c + r * pair_columns, sums[r][0]);
+        S::store(c + r * pair_columns + panel_columns, sums[r][1]);
+    }
+}
+
+template <class S, std::size_t Rows>
+void scaled_dot_rows(const MatrixCall& call, std::int64_t row) {
+    float* c = static_cast<float*>(call.c) + row * pair_columns;
+    for (std::int64_t block = 0; block < call.blocks; ++block) {
+        typename S::F sums[Rows][2];
+#pragma GCC unroll 16
+        for (std::size_t r = 0; r < Rows; ++r) {
+            sums[r][0] = sums[r][1] = S::zero();
+        }
+        add_dots<S, Rows>(call, row, block, 1, sums);
+        const RowFactor* factors = call.factors + block * call.rows + row;
+#pragma GCC unroll 16
+        for (std::size_t r = 0; r < Rows; ++r) {
+            const typename S::F mantissa = S::broadcast(factors[r].mantissa);
+            const typename S::F power = S::broadcast(factors[r].power);
+            for (std::size_t p = 0; p < 2; ++p) {
+                float* at = c + r * pair_columns + p * panel_columns;
+                S::store(at, S::fma(S::mul(sums[r][p], mantissa), power, S::load(at)));
+            }
+        }
+    }
+}
+
+/// All rows of a call in equal steps.
+template <class S, bool Scaled, std::size_t... Rows>
+void dot_sums(const MatrixCall& call, std::index_sequence<Rows...> /*rows less one*/) {
+    using Kernel = void (*)(const MatrixCall&, std::int64_t);
+    static constexpr Kernel kernels[] = {(Scaled ? scaled_dot_rows<S, Rows + 1> : dot_rows<S, Rows + 1>)...};
+    constexpr auto most = static_cast<std::int64_t>(sizeof...(Rows));
+    const std::int64_t steps = (call.rows + most - 1) / most;
+    std::int64_t row = 0;
+    for (std::int64_t step = 0; step < steps; ++step) {
+        const std::int64_t rows = call.rows / steps + (step < call.rows % steps ? 1 : 0);
+        kernels[rows - 1](call, row);
+        row += rows;
+    }
+}
+
+template <class S, bool Scaled>
+void dot_sums(const MatrixCall& call) {
+    dot_sums<S, Scaled>(call, std::make_index_sequence<S::rows>{});
+}
+
+/// K block by K block: the panels are decoded, then multiplied, pair by pair.
+template <class S, bool Scaled>
+std::int64_t dot_stream(const StreamCall& call) {
+    constexpr std::int64_t decoded_bytes = k_block * panel_columns * 2;
+    MatrixCall part{};
+    part.a = call.a;
+    part.depth_tiles = call.depth_tiles;
+    part.rows = call.rows;
+    part.blocks = 1;
+    for (std::int64_t block = 0; block < call.blocks; ++block) {
+        const std::uint8_t* b = call.weights.elements + block * call.block_bytes;
+        part.b_stride = call.weights.stride;
+        if (call.decode != nullptr) {
+            bool of_tiles = true;
+            for (std::int64_t panel = 0; panel < call.weights.panels; ++panel) {
+                const std::int64_t at = panel * call.weights.stride + block * call.block_bytes;
+                of_tiles = call.decode(call.weights.elements + at, call.weights.scales + at, k_block, call.block_bytes,
+                                       call.lines + panel * decoded_bytes) &&
+                           of_tiles;
+            }
+            if (!of_tiles) {
+                return block;
+            }
+            b = call.lines;
+            part.b_stride = decoded_bytes;
+        }
+        part.a.data = call.a.data + block * call.a.block;
+        part.factors = Scaled ? call.factors + block * call.rows : nullptr;
+        for (std::int64_t pair = 0; pair < call.weights.panels / 2; ++pair) {
+            part.b = b + 2 * pair * part.b_stride;
+            part.c = static_cast<float*>(call.c) + pair * call.c_tile;
+            dot_sums<S, Scaled>(part);
+        }
+    }
+    return call.blocks;
+}
+
+template <class S>
+constexpr MatrixKernels make_dot_kernels() {
+    return {"dot",
+            S::begin,
+            S::end,
+            nullptr,
+            dot_sums<S, false>,
+            dot_sums<S, true>,
+            nullptr,
+            dot_stream<S, false>,
+            dot_stream<S, true>};
+}
+
+}  // namespace moegemm::cpu
