@@ -18,7 +18,8 @@ inline constexpr std::int64_t tma_bytes = 16;
 /// Up to some rows an expert, the weights' way from memory is all that counts. Tiles of `few_*` load and multiply only
 /// the rows that an expert has; those of 128 columns read rows of A half as often and serve more rows, those of 64 give
 /// every SM something to do where there are few tiles in all. From about 64 rows on, rows of A are worth a side of the
-/// tile as long as W's, unless there are so few tiles that half of the SMs would have none.
+/// tile as long as W's, unless there are so few tiles that half of the SMs would have none. More than 128 rows an
+/// expert take row tiles of 192, where there are such kernels.
 [[nodiscard]] constexpr Tiling choose_tiling(std::int64_t rows, std::int64_t experts, std::int64_t columns,
                                              int processors) noexcept {
     const std::int64_t mean = (rows + experts - 1) / experts;
@@ -26,7 +27,7 @@ inline constexpr std::int64_t tma_bytes = 16;
     const std::int64_t column_tiles = (columns + 127) / 128;
     if (mean > 64) {
         const std::int64_t parts = used * ((mean + 127) / 128) * column_tiles;
-        return parts <= processors / 2 ? Tiling::few_64 : Tiling::many_256;
+        return parts <= processors / 2 ? Tiling::few_64 : mean <= 128 ? Tiling::many_256 : Tiling::many_128;
     }
     return mean <= 1 && used * column_tiles < processors ? Tiling::few_16 : Tiling::few_64;
 }

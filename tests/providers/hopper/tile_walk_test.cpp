@@ -10,16 +10,18 @@
 namespace moegemm::hopper {
 namespace {
 
-/// Every tile of a call, expert by expert.
+/// Every tile of a call, in order.
 template <TileShape shape>
 std::vector<Tile> all_tiles(const std::vector<std::int32_t>& m_indptr, int rows, int columns) {
     std::vector<Tile> tiles;
-    for (int expert = 0; expert + 1 < static_cast<int>(m_indptr.size()); ++expert) {
-        const auto e = static_cast<std::size_t>(expert);
-        const RowRange range = clamped_rows(m_indptr[e], m_indptr[e + 1], rows);
-        for (int index = 0; index < tile_count<shape>(range.count, columns); ++index) {
-            tiles.push_back(tile_at<shape>(expert, range, columns, index));
-            EXPECT_EQ(tiles.back().expert, expert);
+    for (int pass = 0; pass < passes<shape>; ++pass) {
+        for (int expert = 0; expert + 1 < static_cast<int>(m_indptr.size()); ++expert) {
+            const auto e = static_cast<std::size_t>(expert);
+            const RowRange range = rows_in_pass<shape>(clamped_rows(m_indptr[e], m_indptr[e + 1], rows), pass);
+            for (int index = 0; index < tile_count<shape>(range.count, columns); ++index) {
+                tiles.push_back(tile_at<shape>(expert, range, columns, index));
+                EXPECT_EQ(tiles.back().expert, expert);
+            }
         }
     }
     return tiles;
@@ -76,10 +78,12 @@ void check_all(const std::vector<std::int32_t>& m_indptr, int spare_rows, int co
     check<TileShape{16, 64, 64, 0}>(m_indptr, spare_rows, columns);
     check<TileShape{64, 128, 64, 0}>(m_indptr, spare_rows, columns);
     check<TileShape{128, 256, 128, 16}>(m_indptr, spare_rows, columns);
+    check<TileShape{192, 128, 128, 10, true}>(m_indptr, spare_rows, columns);
     // Small tiles meet every case of groups and parts with few elements.
     check<TileShape{2, 3, 3, 2}>(m_indptr, spare_rows, columns);
     check<TileShape{2, 3, 1, 0}>(m_indptr, spare_rows, columns);
     check<TileShape{1, 4, 2, 3}>(m_indptr, spare_rows, columns);
+    check<TileShape{3, 4, 2, 2, true}>(m_indptr, spare_rows, columns);
 }
 
 TEST(HopperTileWalk, EveryElementOnce) {
@@ -149,6 +153,20 @@ TEST(HopperTileWalk, PartsEndSoonerOrAreNotMade) {
     EXPECT_EQ(whole_tiles<halves>(132 * 3 + 66, 132), 132 * 3);       // half a tile for each CTA
     EXPECT_EQ(whole_tiles<halves>(132 * 3 + 67, 132), 132 * 3 + 67);  // one would have two halves: as long as a whole
     EXPECT_EQ(whole_tiles<halves>(40, 132), 0);
+}
+
+TEST(HopperTileWalk, FullRowTilesComeFirst) {
+    constexpr TileShape shape{4, 8, 8, 2, true};
+    const std::vector<Tile> tiles = all_tiles<shape>({0, 3, 3, 12, 20, 26}, 26, 20);
+    std::size_t full = 0;
+    while (full < tiles.size() && tiles[full].rows == shape.rows) {
+        ++full;
+    }
+    EXPECT_EQ(full, (2 + 2 + 1) * 3U);
+    for (std::size_t i = full; i < tiles.size(); ++i) {
+        EXPECT_LT(tiles[i].rows, shape.rows);
+    }
+    EXPECT_EQ(tiles.size() - full, (1 + 1 + 1) * 3U);
 }
 
 TEST(HopperTileWalk, DecreasingOffsetsOwnNothing) {

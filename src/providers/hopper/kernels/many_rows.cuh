@@ -1,19 +1,24 @@
 /// \file
-/// Grouped GEMM where experts have many rows: tiles of 128 rows of A by 256 rows of W, all of K.
+/// Grouped GEMM where experts have many rows: tiles of 64 rows of A a consumer × 256 or 128 rows of W, all of K.
 ///
-/// A CTA an SM runs through its tiles (tile_walk.hpp) with three warpgroups: one thread of the first keeps the copy
-/// engine loading a ring of stages, the other two multiply 64 rows each.
+/// A CTA an SM runs through its tiles (tile_walk.hpp). One warpgroup's threads keep the copy engine loading a ring of
+/// stages, the others, two or three, multiply 64 rows each.
 ///
 ///   stage (128 bytes of K)                y tile
-///   ┌──────────────┬─────────┐            256 columns →
-///   │ W 256 rows   │ A 128   │          ┌──────────────┐ rows 0–63: warpgroup 1
-///   │ × 128 B      │ × 128 B │  × n     ├──────────────┤ rows 64–127: warpgroup 2
+///   ┌──────────────┬─────────┐            columns →
+///   │ W 256 or 128 │ A 128   │          ┌──────────────┐ rows 0–63: warpgroup 1
+///   │ rows × 128 B │ or 192  │  × n     ├──────────────┤ rows 64–127: warpgroup 2
+///   │              │ × 128 B │          ├──────────────┤ rows 128–191: warpgroup 3
 ///   └──────────────┴─────────┘          └──────────────┘
 ///
-/// bf16 and int8 add up in the accumulators of the tensor cores. Sums of fp8 are taken over after each stage, 128 of K,
-/// in pieces of 128 columns, and added up in float32, scaled where the variant has block scales: meanwhile the tensor
-/// cores work for the other warpgroup. The sums of a finished tile leave while the tensor cores do the first piece of
-/// the next.
+/// bf16 and int8 add up in the accumulators of the tensor cores. A tile's columns are halves: the tensor cores do the
+/// second half's last stages while the first half is stored, and the first half of the next tile's first stages while
+/// the second half is.
+///
+/// Sums of fp8 are taken over after each stage, 128 of K, in pieces of 128 columns, and added up in float32, scaled
+/// where the variant has block scales: meanwhile the tensor cores work for the other warpgroups. The sums of a finished
+/// tile leave while the tensor cores do the first piece of the next. From a piece's last product to the next one's
+/// first a warpgroup takes longer than another's piece does, less than two others': three keep the tensor cores busy.
 ///
 /// The last tiles may be cut in two: parts of 128 columns. A warpgroup whose 64 rows are beyond the expert's multiplies
 /// nothing, and they are not loaded.
@@ -26,6 +31,7 @@
 #include "providers/hopper/kernels/element.hpp"
 #include "providers/hopper/kernels/epilogue.cuh"
 #include "providers/hopper/kernels/fragment.hpp"
+#include "providers/hopper/kernels/promoted_sums.cuh"
 #include "providers/hopper/kernels/ring.cuh"
 #include "providers/hopper/kernels/smem_plan.hpp"
 #include "providers/hopper/kernels/tile_queue.cuh"
@@ -38,21 +44,24 @@
 namespace moegemm::hopper {
 
 struct ManyRowsShape {
+    int consumers;  ///< warpgroups
+    int columns;
     int stages;     ///< of the ring
-    int y_buffers;  ///< of each consumer warpgroup
+    int y_buffers;  ///< of each consumer
 
-    static constexpr int rows = 128;
-    static constexpr int columns = 256;
+    /// How many of a tile's stages, first and last, are done a half of the columns at a time, where sums are not
+    /// promoted: as many others are on their way meanwhile.
+    static constexpr int ahead = 2;
     static constexpr int part = 128;  ///< TileShape::part, and columns of the pieces in which fp8 sums are taken over
-    static constexpr int consumers = 2;  // warpgroups
-    static constexpr int threads = (consumers + 1) * warpgroup;
-    static constexpr int group = 16;
-    [[nodiscard]] static constexpr TileShape tile() { return {rows, columns, part, group}; }
-    [[nodiscard]] static constexpr StageScales scales() { return {rows, columns / 128, 1, true}; }
-    [[nodiscard]] static constexpr int factors() { return columns + wgmma_rows; }  ///< of a consumer
+    [[nodiscard]] constexpr int rows() const { return consumers * wgmma_rows; }
+    [[nodiscard]] constexpr int threads() const { return (consumers + 1) * warpgroup; }
+    /// About as many rows in a group, whatever a row tile has of them.
+    [[nodiscard]] constexpr TileShape tile() const { return {rows(), columns, part, 2048 / rows(), consumers > 2}; }
+    [[nodiscard]] constexpr StageScales scales() const { return {rows(), columns / 128, 1, true}; }
+    [[nodiscard]] constexpr int factors() const { return columns + wgmma_rows; }  ///< of a consumer
     [[nodiscard]] constexpr SmemPlan smem(Factors after, bool block_scaled) const {
         return {columns,
-                rows,
+                rows(),
                 1,
                 stages,
                 consumers * y_buffers,
@@ -83,7 +92,7 @@ private:
 
 /// \tparam Shape holds the ManyRowsShape: nvcc makes no kernels of templates over structures
 template <class E, class Shape>
-__global__ void __launch_bounds__(ManyRowsShape::threads, 1)
+__global__ void __launch_bounds__(Shape::value.threads(), 1)
     many_rows(const __grid_constant__ Maps maps, const __grid_constant__ Call call) {
     constexpr ManyRowsShape shape = Shape::value;
     constexpr SmemPlan plan = shape.smem(E::factors, E::is_block_scaled);
@@ -93,18 +102,21 @@ __global__ void __launch_bounds__(ManyRowsShape::threads, 1)
     const RingBarriers<shape.stages> ring{shared + plan.barrier_offset()};
     const TileQueue<shape.stages> queue{shared + plan.tile_offset()};
 
-    // Of each thread; together what the launch gives, 168 each.
+    static_assert(E::is_promoted || shape.consumers == 2, "two consumers' halves keep the tensor cores busy");
+
+    // Of each thread; together what the launch gives, 168 or 128 each.
     constexpr int producer_registers = E::is_promoted ? 56 : 40;
-    constexpr int consumer_registers = E::is_promoted ? 224 : 232;
+    constexpr int consumer_registers = shape.consumers == 3 ? 152 : E::is_promoted ? 224 : 232;
     // From one lane to all, so that the compiler knows that it is the same for a warp.
     const int role = __shfl_sync(~0U, static_cast<int>(threadIdx.x) / warpgroup, 0);
     if (threadIdx.x == 0) {
         queue.init();
-        ring.init(E::is_block_scaled ? 1 + 32 : 1, ManyRowsShape::consumers * (warpgroup / 32));
+        ring.init(E::is_block_scaled ? 1 + 32 : 1, shape.consumers * (warpgroup / 32));
     }
     __syncthreads();
 
-    const int steps = ceil_div(call.depth, row_bytes);
+    // Beyond K, zeros are loaded.
+    const int steps = max(ceil_div(call.depth, row_bytes), E::is_promoted ? 1 : 2 * shape.ahead);
     RingPlace<shape.stages> place;
     const int thread = static_cast<int>(threadIdx.x) % warpgroup;
 
@@ -117,10 +129,12 @@ __global__ void __launch_bounds__(ManyRowsShape::threads, 1)
             constexpr int element_bytes = 32 / ptx::Wgmma<typename E::a, typename E::w, 8>::k;
             const auto policy = call.weights_first_out ? ptx::Evict::first : ptx::Evict::normal;
             while (tiles.next(tile)) {
-                const bool one_half = tile.rows <= wgmma_rows;
-                const CUtensorMap* const a_map = one_half ? &maps.a_part : &maps.a;
+                // Rows for all consumers by one copy, for some of them by one each.
+                const int consumers = ceil_div(tile.rows, wgmma_rows);
+                const bool is_full = consumers == shape.consumers;
+                const CUtensorMap* const a_map = is_full ? &maps.a : &maps.a_part;
                 const CUtensorMap* const w_map = tile.columns < shape.columns ? &maps.w_part : &maps.w;
-                const int bytes = ((one_half ? wgmma_rows : shape.rows) + tile.columns) * row_bytes;
+                const int bytes = (consumers * wgmma_rows + tile.columns) * row_bytes;
                 for (int step = 0; step < steps; ++step) {
                     ptx::mbarrier_wait(ring.empty(place.stage), place.parity ^ 1);
                     if (threadIdx.x == 0) {
@@ -129,7 +143,12 @@ __global__ void __launch_bounds__(ManyRowsShape::threads, 1)
                         const int x = step * row_bytes / element_bytes;
                         ptx::mbarrier_arrive_expect(barrier, bytes);
                         ptx::tma_load_3d(w, w_map, barrier, x, tile.column, tile.expert, policy);
-                        ptx::tma_load_2d(w + plan.a_offset(), a_map, barrier, x, tile.row, ptx::Evict::normal);
+                        ptx::SharedAddress a = w + plan.a_offset();
+                        ptx::tma_load_2d(a, a_map, barrier, x, tile.row, ptx::Evict::normal);
+                        for (int i = 1; i < consumers && !is_full; ++i) {
+                            a += wgmma_rows * row_bytes;
+                            ptx::tma_load_2d(a, a_map, barrier, x, tile.row + i * wgmma_rows, ptx::Evict::normal);
+                        }
                     }
                     __syncwarp();
                     place.advance();
@@ -173,11 +192,9 @@ __global__ void __launch_bounds__(ManyRowsShape::threads, 1)
             place.advance();
             stage = place.stage == 0 ? first_stage : stage + plan.stage_bytes() / 16;
         };
-        // The four products of a full stage and some of its columns, in flight when this returns.
+        // The four products of a full stage and some of its columns, begun when this returns.
         const auto multiply = [&]<class Product>(Product, typename Product::Sum(&sums)[Product::registers],
-                                                 int first_column, bool accumulate) {
-            const std::uint32_t w =
-                E::is_block_scaled ? ptx::swizzled_128_descriptor(shared + place.stage * plan.stage_bytes()) : stage;
+                                                 std::uint32_t w, int first_column, bool accumulate) {
             const std::uint32_t left = w + to_own_rows;
             const std::uint32_t right = w + static_cast<std::uint32_t>(first_column * row_bytes / 16);
             ptx::wgmma_fence();
@@ -185,7 +202,6 @@ __global__ void __launch_bounds__(ManyRowsShape::threads, 1)
             for (int depth = 0; depth < 4; ++depth) {  // 32 bytes of K each
                 Product::issue(sums, left + depth * 2, right + depth * 2, accumulate || depth > 0);
             }
-            ptx::wgmma_commit();
         };
         // A tile with nothing for this warpgroup.
         const auto pass = [&] {
@@ -210,13 +226,17 @@ __global__ void __launch_bounds__(ManyRowsShape::threads, 1)
         using Sum = typename Product::Sum;
 
         if constexpr (E::is_promoted) {
-            Sum sums[Product::registers];
+            PromotedSums<Product::registers> sums;
             Sum part[PartProduct::registers];
             TilePart finished{};
             BlockFactors<E> factors;
             const auto begin = [&](int piece) {
                 ptx::settle(part);  // no value to carry over: no move to make
-                multiply(PartProduct{}, part, piece * shape.part, false);
+                multiply(PartProduct{}, part,
+                         E::is_block_scaled ? ptx::swizzled_128_descriptor(shared + place.stage * plan.stage_bytes())
+                                            : stage,
+                         piece * shape.part, false);
+                ptx::wgmma_commit();
             };
             const auto end = [&](int piece, bool is_last) {
                 factors.load(shape.scales(), shared + plan.scale_offset() + place.stage * plan.scales * 4,
@@ -229,9 +249,9 @@ __global__ void __launch_bounds__(ManyRowsShape::threads, 1)
                     advance();
                 }
 #pragma unroll
-                for (int i = 0; i < PartProduct::registers; ++i) {
-                    Sum& sum = sums[piece * PartProduct::registers + i];
-                    sum = E::is_block_scaled ? fmaf(part[i], factors.of(i), sum) : sum + part[i];
+                for (int i = 0; i < PartProduct::registers; i += 2) {
+                    sums.template add<E::is_block_scaled>(piece * PartProduct::registers + i, part[i], part[i + 1],
+                                                          factors.of(i));
                 }
             };
             // A tile's stages of `pieces` pieces each, the first piece of the first being under way.
@@ -264,53 +284,140 @@ __global__ void __launch_bounds__(ManyRowsShape::threads, 1)
                 // After the last tile, of whatever lies there, for nothing: a second copy of the code that stores would
                 // have to come from memory.
                 begin(0);
-                output.store(call, &maps.y, sums, finished, thread);
+                {
+                    Sum values[Product::registers];
+                    sums.get(values);
+                    output.template store<0>(call, &maps.y, values, finished, thread);
+                }
                 if (!more) {
                     ptx::wgmma_wait<0>();
                     break;
                 }
                 finished = own_part();
                 output.fetch_factors(call, finished, thread);
-#pragma unroll
-                for (int i = 0; i < Product::registers; ++i) {
-                    sums[i] = 0.0F;
-                }
-                if (is_whole()) {
-                    do_tile(std::integral_constant<int, shape.columns / shape.part>{});
-                } else {
+                sums.clear();
+                if (shape.columns == shape.part || !is_whole()) {
                     do_tile(std::integral_constant<int, 1>{});
+                } else {
+                    do_tile(std::integral_constant<int, shape.columns / shape.part>{});
                 }
             }
         } else {
-            const auto tile_sums = [&]<class P>(P product, Sum(&sums)[P::registers]) {
-                int before = 0;
-                for (int step = 0; step < steps; ++step) {
-                    ptx::mbarrier_wait(ring.full(place.stage), place.parity);
-                    multiply(product, sums, 0, step > 0);
-                    if (step > 0) {
-                        ptx::wgmma_wait<1>();
-                        release(before);
-                    }
-                    before = place.stage;
-                    advance();
+            constexpr int ahead = shape.ahead;
+            static_assert(shape.columns == 2 * shape.part && shape.stages >= 2 * ahead);
+            Sum sums[Product::registers];
+            auto& first_half = reinterpret_cast<Sum(&)[PartProduct::registers]>(sums[0]);
+            auto& second_half = reinterpret_cast<Sum(&)[PartProduct::registers]>(sums[PartProduct::registers]);
+            // The second half of a tile that is still to be stored, in other registers than the products': those would
+            // be waited for. What makes them other ones is a product that the compiler does not know to be by 1.
+            float values[PartProduct::registers];
+            const float one = call.experts > 0 ? 1.0F : 0.0F;
+            TilePart finished{};
+            RingPlace<shape.stages> held;  // the first stage that is not released
+            const auto release_to = [&](int stage) {
+                while (held.stage != stage) {
+                    release(held.stage);
+                    held.advance();
                 }
-                ptx::wgmma_wait<0>();
-                ptx::settle(sums);
-                release(before);
             };
-            while (tiles.next(tile)) {
-                if (!is_mine()) {
+            const auto descriptor = [&](int stage) { return first_stage + stage * (plan.stage_bytes() / 16); };
+            // The first half of the columns of the next stages.
+            const auto begin_first_halves = [&](bool exist, bool accumulate) {
+                RingPlace<shape.stages> next = place;
+                if (exist) {
+#pragma unroll
+                    for (int i = 0; i < ahead; ++i) {
+                        ptx::mbarrier_wait(ring.full(next.stage), next.parity);
+                        next.advance();
+                    }
+                }
+                int stage = place.stage;
+#pragma unroll
+                for (int i = 0; i < ahead; ++i) {
+                    multiply(PartProduct{}, first_half, descriptor(stage), 0, accumulate || i > 0);
+                    stage = stage + 1 == shape.stages ? 0 : stage + 1;
+                }
+                ptx::wgmma_commit();
+                place = next;
+            };
+            // Their second half.
+            const auto begin_second_halves = [&](bool accumulate) {
+                int stage = place.stage < ahead ? place.stage + shape.stages - ahead : place.stage - ahead;
+#pragma unroll
+                for (int i = 0; i < ahead; ++i) {
+                    multiply(PartProduct{}, second_half, descriptor(stage), shape.part, accumulate || i > 0);
+                    stage = stage + 1 == shape.stages ? 0 : stage + 1;
+                }
+                ptx::wgmma_commit();
+            };
+            // From stage `ahead` on, all but the last `ahead` of whole tiles.
+            const auto do_stages = [&](auto whole) {
+#pragma unroll 1
+                for (int step = ahead; step < steps - (whole ? ahead : 0); ++step) {
+                    ptx::mbarrier_wait(ring.full(place.stage), place.parity);
+                    const std::uint32_t w = descriptor(place.stage);
+                    // In one where registers allow it: those of A are read half as often.
+                    if constexpr (whole && std::is_same_v<Sum, float>) {
+                        multiply(Product{}, sums, w, 0, true);
+                    } else {
+                        multiply(PartProduct{}, first_half, w, 0, true);
+                        if constexpr (whole) {
+                            multiply(PartProduct{}, second_half, w, shape.part, true);
+                        }
+                    }
+                    ptx::wgmma_commit();
+                    ptx::wgmma_wait<1>();
+                    release_to(place.stage);
+                    place.advance();
+                }
+                ptx::wgmma_wait<0>();  // once: the compiler wants it before halves are looked at
+                ptx::settle(sums);
+                release_to(place.stage);
+            };
+            while (true) {
+                const bool more = tiles.next(tile);
+                if (more && !is_mine()) {
                     pass();
+                    held = place;
                     continue;
                 }
-                output.fetch_factors(call, own_part(), thread);
-                Sum sums[Product::registers];
-                if (is_whole()) {
-                    tile_sums(Product{}, sums);
-                } else {
-                    tile_sums(PartProduct{}, reinterpret_cast<Sum(&)[PartProduct::registers]>(sums));
+                // After the last tile, of whatever lies there, for nothing: so they are always on their way here.
+                ptx::settle(first_half);  // no value to carry over: no move to make
+                begin_first_halves(more, false);
+                output.template store<shape.part>(call, &maps.y, values, finished, thread);
+                if (!more) {
+                    ptx::wgmma_wait<0>();
+                    break;
                 }
-                output.store(call, &maps.y, sums, own_part(), thread);
+                finished = own_part();
+                output.fetch_factors(call, finished, thread);
+                TilePart half = finished;
+                if (is_whole()) {
+                    ptx::settle(second_half);
+                    begin_second_halves(false);
+                    do_stages(std::true_type{});
+                    begin_first_halves(true, true);
+                    begin_second_halves(true);
+                    ptx::wgmma_wait<1>();
+                    half.columns = shape.part;
+                    finished.column += shape.part;
+                    finished.columns = shape.part;
+                } else {
+                    do_stages(std::false_type{});
+                    finished.rows = 0;
+                }
+                ptx::settle(first_half);
+                output.template store<0>(call, &maps.y, first_half, half, thread);
+                ptx::wgmma_wait<0>();
+                ptx::settle(second_half);
+                __syncwarp();
+                release_to(place.stage);
+#pragma unroll
+                for (int i = 0; i < PartProduct::registers; ++i) {
+                    asm volatile("mul.f32 %0, %1, %2;"
+                                 : "=f"(values[i])
+                                 : "f"(static_cast<float>(second_half[i])), "f"(one));
+                }
             }
         }
         if (thread == 0) {

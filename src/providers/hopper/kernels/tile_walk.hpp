@@ -4,8 +4,9 @@
 /// Output tiles are numbered expert by expert; within an expert, row tiles are adjacent (they share a tile of weights)
 /// in groups of `group` row tiles, so that a group's rows of A and the weights in flight fit in the L2 together.
 /// CTA c takes the tiles c, c + grid, c + 2·grid, … The last ones, too few for all CTAs, may be cut by columns into
-/// parts, so that more CTAs share them and all end sooner. That changes no sum: each is still added up along K by one
-/// CTA, in the same order.
+/// parts, so that more CTAs share them and all end sooner. Or row tiles that are not full come last, those of every
+/// expert: they take less time, and all CTAs get as many of them, more or less. Either changes no sum: each is still
+/// added up along K by one CTA, in the same order.
 #pragma once
 
 #include <cstdint>
@@ -16,10 +17,11 @@ namespace moegemm::hopper {
 
 /// How tiles are cut and walked: fixed for a kernel.
 struct TileShape {
-    int rows;     ///< of A and y
-    int columns;  ///< of y: rows of W
-    int part;     ///< columns of the parts that the last tiles are cut into; `columns` where they are not
-    int group;    ///< row tiles that are walked together; 0: all of the expert's
+    int rows;                 ///< of A and y
+    int columns;              ///< of y: rows of W
+    int part;                 ///< columns of the parts that the last tiles are cut into; `columns` where they are not
+    int group;                ///< row tiles that are walked together; 0: all of the expert's
+    bool full_first = false;  ///< whether row tiles that are full come before all experts' others
 };
 
 /// An expert's rows, clamped so that no m_indptr whatever leads outside of A and y.
@@ -37,6 +39,19 @@ struct RowRange {
     return (value + divisor - 1) / divisor;
 }
 
+/// The experts are gone through once, or twice where full row tiles come first: the rows of one that a pass is for.
+template <TileShape shape>
+inline constexpr int passes = shape.full_first ? 2 : 1;
+template <TileShape shape>
+[[nodiscard]] MOEGEMM_HD constexpr RowRange rows_in_pass(RowRange range, int pass) noexcept {
+    if constexpr (!shape.full_first) {
+        return range;
+    } else {
+        const int full = range.count / shape.rows * shape.rows;
+        return pass == 0 ? RowRange{range.first, full} : RowRange{range.first + full, range.count - full};
+    }
+}
+
 /// One CTA's tile, or a part of one.
 struct Tile {
     int expert;
@@ -46,7 +61,7 @@ struct Tile {
     int columns;  ///< TileShape::columns or, of a part and where no more are left, TileShape::part
 };
 
-/// Tiles of one expert. All experts' together fit in 31 bits: choice.hpp sees to it.
+/// Tiles of one expert, or of its rows in a pass. All experts' together fit in 31 bits: choice.hpp sees to it.
 template <TileShape shape>
 [[nodiscard]] MOEGEMM_HD constexpr int tile_count(int rows, int columns) noexcept {
     return ceil_div(rows, shape.rows) * ceil_div(columns, shape.columns);
@@ -124,21 +139,32 @@ public:
         const int ctas = static_cast<int>(gridDim.x);
         // How many tiles there are is not counted before the first is on its way, where every CTA gets a whole one for
         // sure: a call of few rows has little time, and what comes first runs from cold instruction caches.
-        const bool is_first = next_ < ctas;
-        int experts = is_first ? min(experts_, 32) : experts_;
-        while (whole_ < 0) {
-            const int count = tiles(experts);
-            if (is_first && count >= ctas) {
-                break;
+        Item item{next_, -1};
+        if constexpr (shape.part < shape.columns) {
+            const bool is_first = next_ < ctas;
+            int experts = is_first ? min(experts_, 32) : experts_;
+            while (whole_ < 0) {
+                const int count = tiles(experts);
+                if (is_first && count >= ctas) {
+                    break;
+                }
+                if (experts == experts_) {
+                    whole_ = whole_tiles<shape>(count, ctas);
+                }
+                experts = experts_;
             }
-            if (experts == experts_) {
-                whole_ = whole_tiles<shape>(count, ctas);
+            if (whole_ >= 0) {
+                item = item_at<shape>(next_, whole_);
             }
-            experts = experts_;
         }
-        const Item item = whole_ < 0 ? Item{next_, -1} : item_at<shape>(next_, whole_);
-        while (first_expert_ < experts_) {
-            const RowRange own = rows_of(first_expert_ + lane);
+        while (true) {
+            if (first_expert_ >= experts_) {
+                if (++pass_ >= passes<shape>) {
+                    return false;
+                }
+                first_expert_ = 0;
+            }
+            const RowRange own = rows_in_pass<shape>(rows_of(first_expert_ + lane), pass_);
             const int count = tile_count<shape>(own.count, columns_);
             int sum = count;  // of this lane's expert and those before it
 #pragma unroll
@@ -159,7 +185,6 @@ public:
             passed_ += __shfl_sync(~0U, sum, 31);
             first_expert_ += 32;
         }
-        return false;
     }
 
 private:
@@ -184,8 +209,9 @@ private:
     int columns_;
     int whole_ = -1;  ///< tiles that are handed out whole; -1: not known yet
     int next_;        ///< the item that comes next
-    int passed_ = 0;  ///< tiles of the experts before first_expert_
+    int passed_ = 0;  ///< tiles of the experts before first_expert_, and of passes before
     int first_expert_ = 0;
+    int pass_ = 0;
 };
 
 #endif
