@@ -305,9 +305,8 @@ __global__ void __launch_bounds__(Shape::value.threads(), 1)
         } else {
             constexpr int ahead = shape.ahead;
             static_assert(shape.columns == 2 * shape.part && shape.stages >= 2 * ahead);
-            Sum sums[Product::registers];
-            auto& first_half = reinterpret_cast<Sum(&)[PartProduct::registers]>(sums[0]);
-            auto& second_half = reinterpret_cast<Sum(&)[PartProduct::registers]>(sums[PartProduct::registers]);
+            Sum first_half[PartProduct::registers];
+            Sum second_half[PartProduct::registers];
             // The second half of a tile that is still to be stored, in other registers than the products': those would
             // be waited for. What makes them other ones is a product that the compiler does not know to be by 1.
             float values[PartProduct::registers];
@@ -356,14 +355,9 @@ __global__ void __launch_bounds__(Shape::value.threads(), 1)
                 for (int step = ahead; step < steps - (whole ? ahead : 0); ++step) {
                     ptx::mbarrier_wait(ring.full(place.stage), place.parity);
                     const std::uint32_t w = descriptor(place.stage);
-                    // In one where registers allow it: those of A are read half as often.
-                    if constexpr (whole && std::is_same_v<Sum, float>) {
-                        multiply(Product{}, sums, w, 0, true);
-                    } else {
-                        multiply(PartProduct{}, first_half, w, 0, true);
-                        if constexpr (whole) {
-                            multiply(PartProduct{}, second_half, w, shape.part, true);
-                        }
+                    multiply(PartProduct{}, first_half, w, 0, true);
+                    if constexpr (whole) {
+                        multiply(PartProduct{}, second_half, w, shape.part, true);
                     }
                     ptx::wgmma_commit();
                     ptx::wgmma_wait<1>();
@@ -371,7 +365,8 @@ __global__ void __launch_bounds__(Shape::value.threads(), 1)
                     place.advance();
                 }
                 ptx::wgmma_wait<0>();  // once: the compiler wants it before halves are looked at
-                ptx::settle(sums);
+                ptx::settle(first_half);
+                ptx::settle(second_half);
                 release_to(place.stage);
             };
             while (true) {
