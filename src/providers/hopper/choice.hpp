@@ -32,6 +32,22 @@ inline constexpr std::int64_t tma_bytes = 16;
     return mean <= 1 && used * column_tiles < processors ? Tiling::few_16 : Tiling::few_64;
 }
 
+/// The same for weights that are decoded on their way, whose kernels take up to 64, 128 and 256 rows of A × 256, 128
+/// and 128 rows of W. A decoded fragment serves all rows of its tile: as many as an expert has, unless there are so few
+/// tiles that half of the SMs would have none.
+[[nodiscard]] constexpr Tiling choose_decoded_tiling(std::int64_t rows, std::int64_t experts, std::int64_t columns,
+                                                     int processors) noexcept {
+    const std::int64_t mean = (rows + experts - 1) / experts;
+    const std::int64_t used = rows < experts ? rows : experts;
+    const auto tiles = [&](std::int64_t tile_rows, std::int64_t tile_columns) {
+        return used * ((mean + tile_rows - 1) / tile_rows) * ((columns + tile_columns - 1) / tile_columns);
+    };
+    if (mean > 128 && tiles(256, 128) > processors / 2) {
+        return Tiling::many_256;
+    }
+    return mean > 64 && tiles(128, 128) > processors / 2 ? Tiling::few_64 : Tiling::few_16;
+}
+
 /// The nearest tiling that the kind of elements has a kernel for.
 [[nodiscard]] constexpr Tiling nearest_tiling(Tiling wanted, const std::array<bool, tiling_count>& made) noexcept {
     const int index = static_cast<int>(wanted);

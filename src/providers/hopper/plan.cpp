@@ -12,8 +12,10 @@
 
 #include "cuda/error.hpp"
 #include "providers/hopper/choice.hpp"
+#include "providers/hopper/decoded_plan.hpp"
 #include "providers/hopper/kernels/call.hpp"
 #include "providers/hopper/kernels/smem_plan.hpp"
+#include "providers/hopper/launch.hpp"
 #include "providers/hopper/tensor_map.hpp"
 
 namespace moegemm::hopper {
@@ -36,32 +38,11 @@ const KernelSet* kernels_of(const GemmSpec& spec) {
     }
 }
 
-bool is_aligned(const void* address, std::uintptr_t bytes) {
-    return reinterpret_cast<std::uintptr_t>(address) % bytes == 0;
-}
-
-Dst dst_of(DType dtype) { return dtype == DType::bf16 ? Dst::bf16 : dtype == DType::f16 ? Dst::f16 : Dst::f32; }
-
-/// Whether the copy engine can write y, given a base that is aligned.
-bool has_y_map(const GemmSpec& spec) {
-    const std::int64_t element = info(spec.dst).bytes;
-    return element == 2 && spec.n * element % tma_bytes == 0;
-}
-
 /// Numbers and addresses of a call, everything but what depends on the kernel.
 Call call_of(const GemmSpec& spec, const Operands& operands) {
-    Call call{};
+    Call call = output_call(spec, operands);
     const std::int64_t rows = operands.a.shape()[0];
-    call.m_indptr = operands.m_indptr.as<const std::int32_t>();
-    call.experts = static_cast<int>(spec.experts);
-    call.rows = static_cast<int>(rows);
-    call.columns = static_cast<int>(spec.n);
     call.depth = static_cast<int>(spec.k * info(spec.a).bytes);
-    call.y = operands.y.data();
-    call.dst = dst_of(spec.dst);
-    const std::int64_t element = info(spec.dst).bytes;
-    call.paired = spec.n % 2 == 0 && is_aligned(call.y, static_cast<std::uintptr_t>(2 * element));
-    call.alpha = operands.alpha.as<const float>();
     const auto* a_scale = operands.a_scale.as<const float>();
     const auto* w_scale = operands.w_scale.as<const float>();
     if (spec.row().scaling == Scaling::token_channel) {
@@ -79,18 +60,19 @@ Call call_of(const GemmSpec& spec, const Operands& operands) {
         call.w_scale_column = mn_major ? 1 : depth_blocks;
         call.w_scale_block = mn_major ? column_blocks : 1;
     }
-    call.y_map = has_y_map(spec) && is_aligned(call.y, tma_bytes);
     return call;
 }
 
 }  // namespace
 
 Chosen choose_kernel(const GemmSpec& spec, std::optional<Tiling> tiling, int processors) {
-    const KernelSet* const set = kernels_of(spec);
+    const std::optional<WeightFormat> format = weight_format(spec);
+    const KernelSet* const set = format ? &decoded_kernels(*format) : kernels_of(spec);
     if (set == nullptr) {
         return {nullptr, fmt::format("no kernel for {}", spec.row().name)};
     }
-    const std::int64_t bytes = spec.k * info(spec.a).bytes;
+    // Decoded to bf16, rows of A are always multiples of what the copy engine takes.
+    const std::int64_t bytes = spec.k * info(format ? DType::bf16 : spec.a).bytes;
     if (bytes % tma_bytes != 0) {
         return {nullptr, fmt::format("rows of {} bytes: the copy engine takes multiples of {}", bytes, tma_bytes)};
     }
@@ -98,8 +80,9 @@ Chosen choose_kernel(const GemmSpec& spec, std::optional<Tiling> tiling, int pro
     for (std::size_t i = 0; i < made.size(); ++i) {
         made[i] = (*set)[i].function != nullptr;
     }
+    const auto choose = format ? choose_decoded_tiling : choose_tiling;
     const Tiling chosen =
-        nearest_tiling(tiling.value_or(choose_tiling(spec.max_rows, spec.experts, spec.n, processors)), made);
+        nearest_tiling(tiling.value_or(choose(spec.max_rows, spec.experts, spec.n, processors)), made);
     const Kernel& kernel = (*set)[static_cast<std::size_t>(chosen)];
     if (!counts_fit(spec.max_rows, spec.experts, spec.n, bytes, kernel.tile_rows, kernel.tile_columns)) {
         return {nullptr, "sizes beyond what its kernels count with"};
@@ -111,10 +94,7 @@ HopperPlan::HopperPlan(const GemmSpec& spec, DLDevice device, const Kernel& kern
                        std::unique_ptr<Plan> general)
     : Plan(spec, device), kernel_(kernel), general_(std::move(general)), processors_(processors) {
     require_tensor_maps();
-    const cuda::UseDevice use(device.device_id);
-    cuda::check(
-        cudaFuncSetAttribute(kernel_.function, cudaFuncAttributeMaxDynamicSharedMemorySize, kernel_.shared_bytes),
-        "cudaFuncSetAttribute of shared memory");
+    allow_shared_memory(kernel_, device);
 }
 
 std::vector<std::string> HopperPlan::kernels() const {
@@ -144,13 +124,8 @@ void HopperPlan::do_run(const Operands& operands, void* stream) {
     }
 
     const cuda::UseDevice use(device().device_id);
-    cudaLaunchConfig_t config{};
-    config.gridDim = dim3(static_cast<unsigned>(processors_ * kernel_.ctas));
-    config.blockDim = dim3(static_cast<unsigned>(kernel_.threads));
-    config.dynamicSmemBytes = static_cast<std::size_t>(kernel_.shared_bytes);
-    config.stream = static_cast<cudaStream_t>(stream);
     std::array<void*, 2> arguments{&maps, &call};
-    cuda::check(cudaLaunchKernelExC(&config, kernel_.function, arguments.data()), kernel_.name.data());
+    launch(kernel_, processors_, arguments.data(), stream, false);
 }
 
 }  // namespace moegemm::hopper

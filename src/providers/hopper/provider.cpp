@@ -12,6 +12,7 @@
 #include <moegemm/error.hpp>
 
 #include "cuda/error.hpp"
+#include "providers/hopper/decoded_plan.hpp"
 #include "providers/hopper/plan.hpp"
 
 namespace moegemm {
@@ -60,6 +61,14 @@ public:
         for (const Variant variant : {Variant::fp8, Variant::fp8_token, Variant::fp8_block}) {
             info_.support[static_cast<std::size_t>(variant)] = {true, Accumulation::promoted_128, ScaleRange::full};
         }
+        // Decoded to bf16, activations outside its normal range flush. Weights' scales are taken apart row by row, and
+        // nvfp4's never leave it.
+        for (const Variant variant : {Variant::mxfp8, Variant::mxfp4, Variant::mxfp4_a4}) {
+            info_.support[static_cast<std::size_t>(variant)] = {true, Accumulation::fp32, ScaleRange::bf16};
+        }
+        for (const Variant variant : {Variant::mxfp4_a16, Variant::nvfp4, Variant::nvfp4_a16}) {
+            info_.support[static_cast<std::size_t>(variant)] = {true, Accumulation::fp32, ScaleRange::full};
+        }
     }
 
     [[nodiscard]] const ProviderInfo& info() const override { return info_; }
@@ -91,6 +100,10 @@ public:
         const hopper::Chosen chosen = hopper::choose_kernel(spec, tiling, processors);
         if (chosen.kernel == nullptr) {
             return general;
+        }
+        if (const auto format = hopper::weight_format(spec)) {
+            return std::make_unique<hopper::DecodedPlan>(spec, options.device, *format, *chosen.kernel, processors,
+                                                         std::move(general));
         }
         return std::make_unique<hopper::HopperPlan>(spec, options.device, *chosen.kernel, processors,
                                                     std::move(general));

@@ -39,7 +39,10 @@ TEST_P(GpuBadInput, IsRefusedByName) {
         for (const Role role : {Role::a, Role::w, Role::m_indptr, Role::y}) {
             refuse("a tensor in host memory", [&](Operands& o) { o[role] = call.operands()[role]; });
             refuse("a tensor of another GPU", [&](Operands& o) { o[role] = elsewhere(o[role], {kDLCUDA, 1}); });
-            refuse("an absent tensor", [&](Operands& o) { o[role] = Tensor(); });
+            refuse("an absent tensor", [&](Operands& o) {
+                o[role] = Tensor();
+                o.packed_w = role == Role::w ? Tensor() : o.packed_w;  // packed weights stand for it
+            });
             refuse("a null pointer",
                    [&](Operands& o) { o[role] = Tensor(nullptr, o[role].dtype(), o[role].shape(), o[role].device()); });
         }

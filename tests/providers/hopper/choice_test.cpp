@@ -23,6 +23,24 @@ TEST(HopperChoice, MoreRowsNeverTakeSmallerTiles) {
     }
 }
 
+TEST(HopperChoice, MoreRowsNeverTakeSmallerTilesOfDecodedWeights) {
+    for (const std::int64_t experts : {1, 8, 16, 128, 384}) {
+        for (const std::int64_t columns : {1, 768, 4096, 14336}) {
+            int before = 0;
+            for (std::int64_t rows = 0; rows <= 1 << 20; rows += 1 + rows / 7) {
+                const int tiling = static_cast<int>(choose_decoded_tiling(rows, experts, columns, 132));
+                EXPECT_GE(tiling, before);
+                before = tiling;
+            }
+            EXPECT_EQ(before, static_cast<int>(Tiling::many_256));
+        }
+    }
+    EXPECT_EQ(choose_decoded_tiling(64 * 16, 16, 2048, 132), Tiling::few_16);
+    EXPECT_EQ(choose_decoded_tiling(128 * 16, 16, 2048, 132), Tiling::few_64);
+    EXPECT_EQ(choose_decoded_tiling(512 * 16, 16, 2048, 132), Tiling::many_256);
+    EXPECT_EQ(choose_decoded_tiling(256, 1, 4096, 132), Tiling::few_16);  // 32 and 64 tiles of the larger ones
+}
+
 TEST(HopperChoice, FewTilesAreSmall) {
     EXPECT_EQ(choose_tiling(0, 16, 2048, 132), Tiling::few_16);
     EXPECT_EQ(choose_tiling(8, 128, 768, 132), Tiling::few_16);  // 48 tiles of 128 columns

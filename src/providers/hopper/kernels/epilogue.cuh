@@ -108,6 +108,26 @@ struct TilePart {
     int columns;  ///< of the sums, from the first on: a multiple of 64
 };
 
+/// One full buffer, 64 rows × 64 columns of 2 bytes, swizzled, to y's columns from `column` on: by the copy engine
+/// where all rows are the expert's, else by the warpgroup's threads, 16 bytes at a time.
+__device__ __forceinline__ void copy_out(const Call& call, const CUtensorMap* y_map, ptx::SharedAddress buffer,
+                                         const TilePart& part, int column, int thread) {
+    if (part.rows >= wgmma_rows) {
+        if (thread == 0 && column < call.columns) {
+            ptx::tma_store_2d(y_map, buffer, column, part.row);
+        }
+        return;
+    }
+    for (int piece = thread; piece < part.rows * 8; piece += warpgroup) {
+        const int at = column + piece % 8 * 8;
+        if (at < call.columns) {
+            const std::int64_t target = static_cast<std::int64_t>(part.row + piece / 8) * call.columns + at;
+            *reinterpret_cast<int4*>(static_cast<std::uint16_t*>(call.y) + target) =
+                ptx::load_shared_4(buffer + swizzled_offset(piece / 8, piece % 8));
+        }
+    }
+}
+
 /// One warpgroup's way out of its accumulators, whose rows are rows of y: rounded, in chunks of 64 columns, to buffers
 /// in shared memory. From there 64 rows leave by the copy engine, which clips what lies past N; what it still reads is
 /// waited for when the buffer is needed again. An expert's last rows are copied by the threads, 16 bytes at a time: the
@@ -207,26 +227,6 @@ private:
                 ptx::bulk_commit();
             }
             next_ = next_ + 1 == buffer_count ? 0 : next_ + 1;
-        }
-    }
-
-    /// One full buffer to y's columns from `column` on.
-    __device__ __forceinline__ static void copy_out(const Call& call, const CUtensorMap* y_map,
-                                                    ptx::SharedAddress buffer, const TilePart& part, int column,
-                                                    int thread) {
-        if (part.rows >= wgmma_rows) {
-            if (thread == 0 && column < call.columns) {
-                ptx::tma_store_2d(y_map, buffer, column, part.row);
-            }
-            return;
-        }
-        for (int piece = thread; piece < part.rows * 8; piece += warpgroup) {
-            const int at = column + piece % 8 * 8;
-            if (at < call.columns) {
-                const std::int64_t target = static_cast<std::int64_t>(part.row + piece / 8) * call.columns + at;
-                *reinterpret_cast<int4*>(static_cast<std::uint16_t*>(call.y) + target) =
-                    ptx::load_shared_4(buffer + swizzled_offset(piece / 8, piece % 8));
-            }
         }
     }
 

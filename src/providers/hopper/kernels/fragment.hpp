@@ -36,4 +36,12 @@ inline constexpr int row_bytes = 128;
     return swizzled_offset(thread / 32 * 16 + lane % 16, step * 2 + lane / 16);
 }
 
+/// The same of accumulators whose rows are columns of y, for stmatrix.x4.trans: 64 columns by 64 tokens, stored as rows
+/// of tokens. `step` (0 … 3) counts 16 tokens; the four matrices are (columns 0–7, tokens 0–7), (columns 8–15, tokens
+/// 0–7), then tokens 8–15, of the 16 columns of the thread's warp.
+[[nodiscard]] MOEGEMM_HD constexpr int stmatrix_transposed_offset(int thread, int step) noexcept {
+    const int lane = thread % 32;
+    return swizzled_offset(step * 16 + lane / 16 * 8 + lane % 8, thread / 32 * 2 + lane / 8 % 2);
+}
+
 }  // namespace moegemm::hopper

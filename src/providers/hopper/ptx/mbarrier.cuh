@@ -75,6 +75,16 @@ __device__ __forceinline__ float2 load_shared_pair(SharedAddress source) {
     asm volatile("ld.shared.v2.f32 {%0, %1}, [%2];" : "=f"(pair.x), "=f"(pair.y) : "r"(source));
     return pair;
 }
+__device__ __forceinline__ std::uint32_t load_shared_word(SharedAddress source) {
+    std::uint32_t word;
+    asm volatile("ld.shared.b32 %0, [%1];" : "=r"(word) : "r"(source) : "memory");
+    return word;
+}
+__device__ __forceinline__ uint2 load_shared_2_words(SharedAddress source) {
+    uint2 words;
+    asm volatile("ld.shared.v2.b32 {%0, %1}, [%2];" : "=r"(words.x), "=r"(words.y) : "r"(source) : "memory");
+    return words;
+}
 __device__ __forceinline__ int4 load_shared_4(SharedAddress source) {
     int4 values;
     asm volatile("ld.shared.v4.s32 {%0, %1, %2, %3}, [%4];"

@@ -37,6 +37,16 @@ __device__ __forceinline__ void tma_load_3d(SharedAddress target, const CUtensor
         : "memory");
 }
 
+/// `bytes` of global memory to `target`, all three multiples of 16; they arrive at `barrier`.
+__device__ __forceinline__ void bulk_load(SharedAddress target, const void* source, std::uint32_t bytes,
+                                          SharedAddress barrier, Evict policy) {
+    asm volatile(
+        "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint [%0], [%1], %2, [%3], %4;" ::
+            "r"(target),
+        "l"(source), "r"(bytes), "r"(barrier), "l"(static_cast<std::uint64_t>(policy))
+        : "memory");
+}
+
 /// Box at (x, y) of a matrix from `source`; part of the thread's open bulk group.
 __device__ __forceinline__ void tma_store_2d(const CUtensorMap* map, SharedAddress source, int x, int y) {
     asm volatile("cp.async.bulk.tensor.2d.global.shared::cta.bulk_group [%0, {%2, %3}], [%1];" ::"l"(map), "r"(source),

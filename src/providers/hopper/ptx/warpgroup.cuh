@@ -18,6 +18,10 @@ __device__ __forceinline__ void setmaxnreg_inc() {
     asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(count));
 }
 
+/// Waits until the kernel that the stream had before this one has ended and what it wrote is seen, where this one was
+/// allowed to start earlier (PTX ISA, "griddepcontrol").
+__device__ __forceinline__ void wait_for_kernel_before() { asm volatile("griddepcontrol.wait;" ::: "memory"); }
+
 /// A barrier of `threads` threads; number 0 is __syncthreads'.
 __device__ __forceinline__ void named_barrier(int number, int threads) {
     asm volatile("bar.sync %0, %1;" ::"r"(number), "r"(threads) : "memory");
@@ -34,6 +38,15 @@ __device__ __forceinline__ void stmatrix_x4(SharedAddress row, std::uint32_t a, 
                                             std::uint32_t d) {
     asm volatile("stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(row), "r"(a), "r"(b), "r"(c),
                  "r"(d)
+                 : "memory");
+}
+
+/// The same of matrices whose fragments are the transposed of what is stored: the thread that holds elements (r, c) and
+/// (r, c + 1) writes them to rows c and c + 1.
+__device__ __forceinline__ void stmatrix_x4_transposed(SharedAddress row, std::uint32_t a, std::uint32_t b,
+                                                       std::uint32_t c, std::uint32_t d) {
+    asm volatile("stmatrix.sync.aligned.m8n8.x4.trans.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(row), "r"(a), "r"(b),
+                 "r"(c), "r"(d)
                  : "memory");
 }
 

@@ -1,0 +1,338 @@
+/// \file
+/// Grouped GEMM with weights of 4 or 8 bits that are decoded to bf16 on their way to the tensor cores.
+///
+/// The operands are swapped: weights take the product's 64 rows, which come from registers, so that nothing decoded
+/// goes back to shared memory; tokens, in bf16, its columns. A decoded fragment serves all tokens of the tile.
+///
+///   stage (64 of K)                         y tile
+///   ┌──────────────┬────────────────────┐   columns (rows of W) →
+///   │ A ≤ tokens   │ packed blocks of W │   ┌───────────┬───────────┬──
+///   │ × 128 B      │ 64 rows each       │   │ consumer 0│ consumer 1│ …  rows of A
+///   └──────────────┴────────────────────┘   └───────────┴───────────┴──
+///
+/// Each consumer warpgroup has a block of W's rows. While the products of one stage are under way it takes apart the
+/// words of the next. A warp loads weights, by plain copies of packed blocks (packed_weights.hpp), another rows of A, a
+/// third finds the tiles.
+///
+/// Shapes: four consumers and up to 64 tokens where the weights' way from memory is all that counts, two and up to 128
+/// or 256 where the products are.
+#pragma once
+
+#include <algorithm>
+#include <type_traits>
+
+#include "providers/hopper/kernels/call.hpp"
+#include "providers/hopper/kernels/epilogue.cuh"
+#include "providers/hopper/kernels/fragment.hpp"
+#include "providers/hopper/kernels/packed_weights.hpp"
+#include "providers/hopper/kernels/ring.cuh"
+#include "providers/hopper/kernels/smem_plan.hpp"
+#include "providers/hopper/kernels/tile_queue.cuh"
+#include "providers/hopper/kernels/tile_walk.hpp"
+#include "providers/hopper/kernels/weight_fragments.cuh"
+#include "providers/hopper/ptx/mbarrier.cuh"
+#include "providers/hopper/ptx/tma.cuh"
+#include "providers/hopper/ptx/warpgroup.cuh"
+#include "providers/hopper/ptx/wgmma.cuh"
+
+namespace moegemm::hopper {
+
+struct DecodedShape {
+    int consumers;  ///< warpgroups, 64 rows of W each
+    int tokens;     ///< rows of A in a tile at most: 64, 128 or 256
+    int small_box;  ///< rows of A that one copy brings to tiles of up to two such boxes
+    int large_box;  ///< and to larger ones: small copies are slow
+    int y_buffers;  ///< of each consumer; none: y is written from registers
+    int group;      ///< TileShape::group
+    int most_stages;
+
+    static constexpr int part = wgmma_rows;
+    [[nodiscard]] constexpr bool many() const { return tokens > 64; }
+    [[nodiscard]] constexpr int threads() const { return (consumers + 1) * warpgroup; }
+    /// Registers of a thread: the launch's go to the consumers as far as they can.
+    [[nodiscard]] constexpr int producer_registers() const { return many() ? 40 : 32; }
+    [[nodiscard]] constexpr int consumer_registers() const { return many() ? 232 : 112; }
+    [[nodiscard]] constexpr TileShape tile() const { return {tokens, consumers * wgmma_rows, part, group}; }
+};
+
+/// What lies where in shared memory: stages of A, then W; buffers for y; barriers; the queue of tiles.
+struct DecodedSmem {
+    int block_bytes;
+    DecodedShape shape;
+
+    [[nodiscard]] constexpr int w_offset() const { return shape.tokens * row_bytes; }  ///< in a stage
+    [[nodiscard]] constexpr int stage_bytes() const {
+        return (w_offset() + shape.consumers * block_bytes + swizzle_bytes - 1) / swizzle_bytes * swizzle_bytes;
+    }
+    [[nodiscard]] constexpr int y_bytes() const { return shape.consumers * shape.y_buffers * SmemPlan::y_buffer_bytes; }
+    [[nodiscard]] static constexpr int rest_bytes(int stages) {
+        return (2 * stages * 8 + 15) / 16 * 16 + tile_slots(stages) * (tile_slot_bytes + 2 * 8);
+    }
+    /// As many as fit.
+    [[nodiscard]] constexpr int stages() const {
+        int count = shape.most_stages;
+        while (count * stage_bytes() + y_bytes() + rest_bytes(count) > shared_bytes_per_cta) {
+            --count;
+        }
+        return count;
+    }
+    [[nodiscard]] constexpr int y_offset() const { return stages() * stage_bytes(); }
+    [[nodiscard]] constexpr int barrier_offset() const { return y_offset() + y_bytes(); }
+    [[nodiscard]] constexpr int tile_offset() const { return barrier_offset() + (2 * stages() * 8 + 15) / 16 * 16; }
+    [[nodiscard]] constexpr int bytes() const { return barrier_offset() + rest_bytes(stages()); }
+};
+
+/// One thread's factors of the two columns of y that it has: powers of two, or NaN, and the expert's alpha.
+struct ColumnFactors {
+    float of_row[2];
+    float alpha;
+
+    __device__ __forceinline__ ColumnFactors(const Call& call, const PackedWeights& packed, int expert, int column,
+                                             int thread) {
+        const int own = column + accumulator_row(thread, 0);
+        const float* const factors =
+            packed.row_factors + static_cast<std::int64_t>(expert) * packed.shape.row_blocks * WeightBlock::rows;
+        of_row[0] = __ldg(factors + own);
+        of_row[1] = __ldg(factors + own + 8);
+        alpha = call.alpha == nullptr ? 1.0F : __ldg(call.alpha + expert);
+    }
+    [[nodiscard]] __device__ __forceinline__ float apply(float sum, int which) const {
+        return sum * of_row[which] * alpha;
+    }
+};
+
+/// Stores accumulators whose rows are 64 columns of y from `column` on, straight from registers.
+template <int tokens>
+__device__ __forceinline__ void store_from_registers(const Call& call, const ColumnFactors& factors,
+                                                     const float (&sums)[tokens / 2], const Tile& tile, int column,
+                                                     int thread) {
+    const int own_column = column + accumulator_row(thread, 0);
+    const int odd = own_column & 1;
+#pragma unroll
+    for (int first = 0; first < tokens / 2; first += 4) {
+        const int at = accumulator_column(thread, first) + odd;
+#pragma unroll
+        for (int h = 0; h < 2; ++h) {
+            // Neighbouring columns of y lie in lanes 4 apart: of two rows, each lane ends up with both columns of one.
+            const float even_row = factors.apply(sums[first + h * 2], h);
+            const float odd_row = factors.apply(sums[first + h * 2 + 1], h);
+            const float received = __shfl_xor_sync(~0U, odd != 0 ? even_row : odd_row, 4);
+            if (at < tile.rows) {
+                store_pair(call, tile.row + at, own_column + h * 8 - odd, odd != 0 ? received : even_row,
+                           odd != 0 ? odd_row : received);
+            }
+        }
+    }
+}
+
+/// The same by way of shared memory, 64 tokens at a time.
+/// \param buffers  of this warpgroup: `count` of SmemPlan::y_buffer_bytes
+/// \param next     the buffer that comes next
+/// \param barrier  number of a barrier of this warpgroup alone
+template <int tokens, int count>
+__device__ __forceinline__ void store_by_buffers(const Call& call, const CUtensorMap* y_map,
+                                                 const ColumnFactors& factors, const float (&sums)[tokens / 2],
+                                                 const Tile& tile, int column, ptx::SharedAddress buffers, int& next,
+                                                 int barrier, int thread) {
+#pragma unroll
+    for (int chunk = 0; chunk < tokens / 64; ++chunk) {
+        if (chunk * 64 >= tile.rows) {
+            break;
+        }
+        if (thread == 0) {
+            ptx::bulk_wait_read<count - 1>();
+        }
+        ptx::named_barrier(barrier, warpgroup);
+        const ptx::SharedAddress buffer = buffers + next * SmemPlan::y_buffer_bytes;
+#pragma unroll
+        for (int step = 0; step < 4; ++step) {
+            std::uint32_t bits[4];
+#pragma unroll
+            for (int i = 0; i < 4; ++i) {  // 8 tokens by 8 columns each
+                const int first = chunk * 32 + (step * 2 + i / 2) * 4 + i % 2 * 2;
+                bits[i] = pack(call.dst, factors.apply(sums[first], i % 2), factors.apply(sums[first + 1], i % 2));
+            }
+            ptx::stmatrix_x4_transposed(buffer + stmatrix_transposed_offset(thread, step), bits[0], bits[1], bits[2],
+                                        bits[3]);
+        }
+        ptx::fence_async_shared();
+        ptx::named_barrier(barrier, warpgroup);
+        copy_out(call, y_map, buffer, {tile.expert, tile.row + chunk * 64, tile.rows - chunk * 64, column, wgmma_rows},
+                 column, thread);
+        if (thread == 0) {
+            ptx::bulk_commit();
+        }
+        next = next + 1 == count ? 0 : next + 1;
+    }
+}
+
+/// Calls `act` with the narrowest product that has a column for each of `rows`, of those of `least`, least + `step`, …
+/// `most` columns; where `step` is 0, each is twice as wide as the one before.
+template <int least, int step, int most, class Act>
+__device__ __forceinline__ void with_columns(int rows, const Act& act) {
+    if constexpr (least < most) {
+        if (rows > least) {
+            with_columns<least + (step == 0 ? least : step), step, most>(rows, act);
+            return;
+        }
+    }
+    act(std::integral_constant<int, least>{});
+}
+
+/// \tparam Kind holds the DecodedShape `shape` and the WeightFormat `format`
+template <class Kind>
+__global__ void __launch_bounds__(Kind::shape.threads(), 1)
+    decoded_weights(const __grid_constant__ Maps maps, const __grid_constant__ Call call,
+                    const __grid_constant__ PackedWeights packed) {
+    constexpr DecodedShape shape = Kind::shape;
+    using Fragments = WeightFragments<Kind::format>;
+    constexpr int block_bytes = Fragments::block.bytes();
+    constexpr DecodedSmem plan{block_bytes, shape};
+    constexpr int stages = plan.stages();
+    static_assert(stages >= 3 && block_bytes % 16 == 0);
+    extern __shared__ __align__(swizzle_bytes) std::uint8_t memory[];
+    const ptx::SharedAddress shared = ptx::shared_address(memory);
+    const RingBarriers<stages> ring{shared + plan.barrier_offset()};
+    const TileQueue<stages> queue{shared + plan.tile_offset()};
+    if (threadIdx.x == 0) {
+        queue.init();
+        ring.init(2, shape.consumers * (warpgroup / 32));
+    }
+    __syncthreads();
+
+    // From one lane to all, so that the compiler knows that it is the same for a warp.
+    const int role = __shfl_sync(~0U, static_cast<int>(threadIdx.x) / warpgroup, 0);
+    const int steps = packed.shape.depths;
+    Tiles<stages> tiles(queue);
+    Tile tile{};
+    RingPlace<stages> place;
+
+    if (role == shape.consumers) {
+        ptx::setmaxnreg_dec<shape.producer_registers()>();
+        const bool leader = threadIdx.x % 32 == 0;
+        const int warp = (static_cast<int>(threadIdx.x) - shape.consumers * warpgroup) / 32;
+        if (warp == 0) {  // weights
+            const auto policy = call.weights_first_out ? ptx::Evict::first : ptx::Evict::normal;
+            while (tiles.next(tile)) {
+                const int row_block = tile.column / WeightBlock::rows;
+                const int blocks = min(tile.columns / WeightBlock::rows, packed.shape.row_blocks - row_block);
+                const int stride = packed.shape.band_height(row_block) * block_bytes;
+                const std::uint8_t* source =
+                    packed.blocks + packed.shape.block(tile.expert, row_block, 0) * block_bytes;
+                for (int step = 0; step < steps && leader; ++step) {
+                    ptx::mbarrier_wait(ring.empty(place.stage), place.parity ^ 1);
+                    const ptx::SharedAddress barrier = ring.full(place.stage);
+                    ptx::mbarrier_arrive_expect(barrier, blocks * block_bytes);
+                    ptx::bulk_load(shared + place.stage * plan.stage_bytes() + plan.w_offset(), source,
+                                   blocks * block_bytes, barrier, policy);
+                    source += stride;
+                    place.advance();
+                }
+                __syncwarp();
+                if (leader) {
+                    tiles.say_loaded();
+                }
+            }
+        } else if (warp == 1) {  // rows of A, which the kernel before may still be writing
+            ptx::wait_for_kernel_before();
+            while (tiles.next(tile)) {
+                const bool small = tile.rows <= 2 * shape.small_box;
+                const CUtensorMap* const map = small ? &maps.a_part : &maps.a;
+                const int box_rows = small ? shape.small_box : shape.large_box;
+                const int boxes = ceil_div(tile.rows, box_rows);
+                for (int step = 0; step < steps && leader; ++step) {
+                    ptx::mbarrier_wait(ring.empty(place.stage), place.parity ^ 1);
+                    const ptx::SharedAddress barrier = ring.full(place.stage);
+                    const ptx::SharedAddress a = shared + place.stage * plan.stage_bytes();
+                    ptx::mbarrier_arrive_expect(barrier, boxes * box_rows * row_bytes);
+                    for (int box = 0; box < boxes; ++box) {
+                        ptx::tma_load_2d(a + box * box_rows * row_bytes, map, barrier, step * WeightBlock::depth,
+                                         tile.row + box * box_rows, ptx::Evict::last);
+                    }
+                    place.advance();
+                }
+                __syncwarp();
+            }
+        } else if (warp == 2) {
+            TileWalk<shape.tile()> walk(call.m_indptr, call.experts, call.rows, call.columns);
+            find_tiles(queue, walk, call.columns);
+        }
+    } else {
+        ptx::setmaxnreg_inc<shape.consumer_registers()>();
+        const int thread = static_cast<int>(threadIdx.x) % warpgroup;
+        const auto own = Fragments::places(thread);
+        const ptx::SharedAddress own_block = shared + plan.w_offset() + role * block_bytes;
+        const ptx::SharedAddress buffers = shared + plan.y_offset() + role * shape.y_buffers * SmemPlan::y_buffer_bytes;
+        int next_buffer = 0;
+        const auto release = [&](int stage) {
+            if (thread % 32 == 0) {
+                ptx::mbarrier_arrive(ring.empty(stage));
+            }
+        };
+        // A tile of at most `tokens` rows, from the ring to y.
+        const auto do_tile = [&]<int tokens>(std::integral_constant<int, tokens>) {
+            using Product = ptx::WgmmaRegisters<tokens>;
+            const int column = tile.column + role * wgmma_rows;
+            const ColumnFactors factors(call, packed, tile.expert, column, thread);
+            float sums[Product::registers];
+#pragma unroll
+            for (float& sum : sums) {
+                sum = 0.0F;  // not left to the first product: all shapes' sums would be live from tile to tile
+            }
+            std::uint32_t fragments[2][8];
+            for (int step = 0; step < steps; ++step) {
+                ptx::mbarrier_wait(ring.full(place.stage), place.parity);
+                const ptx::SharedAddress at = place.stage * plan.stage_bytes();
+                const Fragments stored(own_block + at, own);
+                const std::uint32_t right = ptx::swizzled_128_descriptor(shared + at);
+                // Half a stage's fragments are made while the products of the half before are under way, which read
+                // others.
+#pragma unroll
+                for (int half = 0; half < 2; ++half) {
+                    stored.decode(half, fragments[half]);
+                    ptx::wgmma_fence();
+#pragma unroll
+                    for (int piece = 0; piece < 2; ++piece) {
+                        Product::issue(sums, fragments[half] + piece * 4, right + (half * 2 + piece) * 2, 1);
+                    }
+                    ptx::wgmma_commit();
+                    ptx::wgmma_wait<1>();
+                    if (half == 0 && step > 0) {
+                        release(place.stage == 0 ? stages - 1 : place.stage - 1);
+                    }
+                }
+                place.advance();
+            }
+            ptx::wgmma_wait<0>();
+            ptx::settle(sums);
+            int storing = thread;
+            asm volatile("" : "+r"(storing));  // addresses are made here, not kept in registers from tile to tile
+            release(place.stage == 0 ? stages - 1 : place.stage - 1);
+            if constexpr (Kind::shape.y_buffers > 0) {
+                if (call.y_map) {
+                    store_by_buffers<tokens, Kind::shape.y_buffers>(call, &maps.y, factors, sums, tile, column, buffers,
+                                                                    next_buffer, 1 + role, storing);
+                    return;
+                }
+            }
+            store_from_registers<tokens>(call, factors, sums, tile, column, storing);
+        };
+        while (tiles.next(tile)) {
+            if (role * wgmma_rows >= tile.columns || tile.column + role * wgmma_rows >= call.columns) {
+                for (int step = 0; step < steps; ++step) {  // nothing for this warpgroup
+                    ptx::mbarrier_wait(ring.full(place.stage), place.parity);
+                    __syncwarp();
+                    release(place.stage);
+                    place.advance();
+                }
+            } else {
+                with_columns<shape.many() ? 64 : 8, shape.many() ? 64 : 0, shape.tokens>(tile.rows, do_tile);
+            }
+        }
+        if (shape.y_buffers > 0 && thread == 0) {
+            ptx::bulk_wait_all();
+        }
+    }
+}
+
+}  // namespace moegemm::hopper
