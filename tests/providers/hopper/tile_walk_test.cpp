@@ -1,6 +1,7 @@
 // Every element of y is in exactly one tile, for any row counts.
 #include <cstdint>
 #include <random>
+#include <set>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -10,49 +11,50 @@
 namespace moegemm::hopper {
 namespace {
 
-/// Every tile of a call, in order.
+/// Every tile of a call, expert by expert.
 template <TileShape shape>
 std::vector<Tile> all_tiles(const std::vector<std::int32_t>& m_indptr, int rows, int columns) {
     std::vector<Tile> tiles;
-    for (int pass = 0; pass < passes<shape>; ++pass) {
-        for (int expert = 0; expert + 1 < static_cast<int>(m_indptr.size()); ++expert) {
-            const auto e = static_cast<std::size_t>(expert);
-            const RowRange range = rows_in_pass<shape>(clamped_rows(m_indptr[e], m_indptr[e + 1], rows), pass);
-            for (int index = 0; index < tile_count<shape>(range.count, columns); ++index) {
-                tiles.push_back(tile_at<shape>(expert, range, columns, index));
-                EXPECT_EQ(tiles.back().expert, expert);
-            }
+    for (int expert = 0; expert + 1 < static_cast<int>(m_indptr.size()); ++expert) {
+        const auto e = static_cast<std::size_t>(expert);
+        const RowRange range = clamped_rows(m_indptr[e], m_indptr[e + 1], rows);
+        for (int index = 0; index < tile_count<shape>(range.count, columns); ++index) {
+            tiles.push_back(tile_at<shape>(expert, range, columns, index));
+            EXPECT_EQ(tiles.back().expert, expert);
         }
     }
     return tiles;
 }
 
-/// How often each element of y (rows, columns) is done by any of `ctas` CTAs; -1 in the first place where a tile leaves
-/// y.
+/// How often each element of y (rows, columns) is done by any of `places` CTAs, or clusters of them; -1 in the first
+/// place where a tile leaves y.
 template <TileShape shape>
-std::vector<int> visits(const std::vector<std::int32_t>& m_indptr, int rows, int columns, int ctas) {
+std::vector<int> visits(const std::vector<std::int32_t>& m_indptr, int rows, int columns, int places) {
     const std::vector<Tile> tiles = all_tiles<shape>(m_indptr, rows, columns);
     const int count = static_cast<int>(tiles.size());
-    const int whole = whole_tiles<shape>(count, ctas);
+    const int whole = whole_tiles<shape>(count, places);
     std::vector<int> seen(static_cast<std::size_t>(rows) * static_cast<std::size_t>(columns));
-    for (int cta = 0; cta < ctas; ++cta) {
-        for (int index = cta;; index += ctas) {
-            const Item item = item_at<shape>(index, whole);
+    for (int place = 0; place < places; ++place) {
+        for (int round = 0;; ++round) {
+            const Item item = item_at<shape>(item_number(place, round, places), whole);
             if (item.tile >= count) {
                 break;
             }
-            const Tile tile = part_of<shape>(tiles[static_cast<std::size_t>(item.tile)], item.part);
-            EXPECT_GT(tile.rows, 0);
-            EXPECT_LE(tile.rows, shape.rows);
-            EXPECT_EQ(tile.column % shape.part, 0);
-            EXPECT_TRUE(tile.columns == shape.columns || tile.columns == shape.part);
-            if (tile.row < 0 || tile.row + tile.rows > rows || tile.column < 0) {
-                return {-1};
-            }
-            for (int row = tile.row; row < tile.row + tile.rows; ++row) {
-                for (int column = tile.column; column < tile.column + tile.columns && column < columns; ++column) {
-                    ++seen[static_cast<std::size_t>(row) * static_cast<std::size_t>(columns) +
-                           static_cast<std::size_t>(column)];
+            const Tile all = part_of<shape>(tiles[static_cast<std::size_t>(item.tile)], item.part);
+            for (int rank = 0; rank < shape.ctas; ++rank) {
+                const Tile tile = share_of<shape>(all, rank);
+                EXPECT_GT(tile.rows, 0);
+                EXPECT_LE(tile.rows, shape.rows);
+                EXPECT_EQ(tile.column % (shape.part / shape.ctas), 0);
+                EXPECT_TRUE(tile.columns == shape.columns / shape.ctas || tile.columns == shape.part / shape.ctas);
+                if (tile.row < 0 || tile.row + tile.rows > rows || tile.column < 0) {
+                    return {-1};
+                }
+                for (int row = tile.row; row < tile.row + tile.rows; ++row) {
+                    for (int column = tile.column; column < tile.column + tile.columns && column < columns; ++column) {
+                        ++seen[static_cast<std::size_t>(row) * static_cast<std::size_t>(columns) +
+                               static_cast<std::size_t>(column)];
+                    }
                 }
             }
         }
@@ -78,12 +80,12 @@ void check_all(const std::vector<std::int32_t>& m_indptr, int spare_rows, int co
     check<TileShape{16, 64, 64, 0}>(m_indptr, spare_rows, columns);
     check<TileShape{64, 128, 64, 0}>(m_indptr, spare_rows, columns);
     check<TileShape{128, 256, 128, 16}>(m_indptr, spare_rows, columns);
-    check<TileShape{192, 128, 128, 10, true}>(m_indptr, spare_rows, columns);
+    check<TileShape{192, 256, 256, 10, 2}>(m_indptr, spare_rows, columns);
     // Small tiles meet every case of groups and parts with few elements.
     check<TileShape{2, 3, 3, 2}>(m_indptr, spare_rows, columns);
     check<TileShape{2, 3, 1, 0}>(m_indptr, spare_rows, columns);
     check<TileShape{1, 4, 2, 3}>(m_indptr, spare_rows, columns);
-    check<TileShape{3, 4, 2, 2, true}>(m_indptr, spare_rows, columns);
+    check<TileShape{3, 8, 4, 2, 2}>(m_indptr, spare_rows, columns);
 }
 
 TEST(HopperTileWalk, EveryElementOnce) {
@@ -155,18 +157,18 @@ TEST(HopperTileWalk, PartsEndSoonerOrAreNotMade) {
     EXPECT_EQ(whole_tiles<halves>(40, 132), 0);
 }
 
-TEST(HopperTileWalk, FullRowTilesComeFirst) {
-    constexpr TileShape shape{4, 8, 8, 2, true};
-    const std::vector<Tile> tiles = all_tiles<shape>({0, 3, 3, 12, 20, 26}, 26, 20);
-    std::size_t full = 0;
-    while (full < tiles.size() && tiles[full].rows == shape.rows) {
-        ++full;
+TEST(HopperTileWalk, RoundsAreSharedOutOnceEach) {
+    for (const int places : {1, 2, 66, 132}) {
+        for (int round = 0; round < 5; ++round) {
+            std::set<int> numbers;
+            for (int place = 0; place < places; ++place) {
+                const int number = item_number(place, round, places);
+                EXPECT_EQ(number / places, round);
+                EXPECT_TRUE(numbers.insert(number).second);
+                EXPECT_LT(number, item_number(place, round + 1, places));
+            }
+        }
     }
-    EXPECT_EQ(full, (2 + 2 + 1) * 3U);
-    for (std::size_t i = full; i < tiles.size(); ++i) {
-        EXPECT_LT(tiles[i].rows, shape.rows);
-    }
-    EXPECT_EQ(tiles.size() - full, (1 + 1 + 1) * 3U);
 }
 
 TEST(HopperTileWalk, DecreasingOffsetsOwnNothing) {

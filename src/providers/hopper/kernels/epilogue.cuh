@@ -161,8 +161,7 @@ public:
         }
     }
 
-    /// \tparam skipped columns of the tile, of which the factors are here, before those of `part`
-    template <int skipped, class Sum, int count>
+    template <class Sum, int count>
     __device__ __forceinline__ void store(const Call& call, const CUtensorMap* y_map, const Sum (&sums)[count],
                                           const TilePart& part, int thread) {
         if (part.rows <= 0 || part.column >= call.columns) {
@@ -172,12 +171,12 @@ public:
         if (!call.y_map) {
             store_from_registers(call, sums, part, thread);
         } else {
-            store_by_chunks<skipped>(call, y_map, sums, part, thread);
+            store_by_chunks(call, y_map, sums, part, thread);
         }
     }
 
 private:
-    template <int skipped, class Sum, int count>
+    template <class Sum, int count>
     __device__ __forceinline__ void store_by_chunks(const Call& call, const CUtensorMap* y_map,
                                                     const Sum (&sums)[count], const TilePart& part, int thread) {
         constexpr int chunks = count / 32;
@@ -210,7 +209,7 @@ private:
                     const int first = chunk * 32 + step * 8 + half * 4;
                     float2 channel = make_float2(1.0F, 1.0F);
                     if (factors != Factors::none && scaled) {
-                        channel = ptx::load_shared_pair(scales_ + (skipped + accumulator_column(thread, first)) * 4);
+                        channel = ptx::load_shared_pair(scales_ + accumulator_column(thread, first) * 4);
                     }
 #pragma unroll
                     for (int h = 0; h < 2; ++h) {

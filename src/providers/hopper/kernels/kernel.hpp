@@ -28,11 +28,12 @@ struct Kernel {
     int shared_bytes = 0;
     int ctas = 1;          ///< on an SM
     int tile_rows = 0;     ///< of A
-    int tile_columns = 0;  ///< of y
+    int tile_columns = 0;  ///< of y, of a CTA
     int a_box = 0;         ///< rows that one copy by Maps::a brings
     int a_part_box = 0;
     int w_box = 0;
     int w_part_box = 0;
+    int cluster = 1;  ///< CTAs in one
 };
 using KernelSet = std::array<Kernel, tiling_count>;
 

@@ -11,17 +11,16 @@
 ///   │              │ × 128 B │          ├──────────────┤ rows 128–191: warpgroup 3
 ///   └──────────────┴─────────┘          └──────────────┘
 ///
-/// bf16 and int8 add up in the accumulators of the tensor cores. A tile's columns are halves: the tensor cores do the
-/// second half's last stages while the first half is stored, and the first half of the next tile's first stages while
-/// the second half is.
+/// Two CTAs may be a cluster, whose tiles lie side by side: each loads half of the rows of A for both, so that less
+/// comes from the L2, whose bandwidth would be the limit.
 ///
-/// Sums of fp8 are taken over after each stage, 128 of K, in pieces of 128 columns, and added up in float32, scaled
-/// where the variant has block scales: meanwhile the tensor cores work for the other warpgroups. The sums of a finished
-/// tile leave while the tensor cores do the first piece of the next. From a piece's last product to the next one's
-/// first a warpgroup takes longer than another's piece does, less than two others': three keep the tensor cores busy.
+/// bf16 and int8 add up in the accumulators of the tensor cores. Sums of fp8 are taken over after each stage, 128 of K,
+/// in pieces of 128 columns, and added up in float32, scaled where the variant has block scales: meanwhile the tensor
+/// cores work for the other warpgroups. The sums of a finished tile leave while the tensor cores do the first piece of
+/// the next.
 ///
-/// The last tiles may be cut in two: parts of 128 columns. A warpgroup whose 64 rows are beyond the expert's multiplies
-/// nothing, and they are not loaded.
+/// The last tiles may be cut in two by columns. A warpgroup whose 64 rows are beyond the expert's multiplies nothing,
+/// and they are not loaded.
 #pragma once
 
 #include <type_traits>
@@ -36,6 +35,7 @@
 #include "providers/hopper/kernels/smem_plan.hpp"
 #include "providers/hopper/kernels/tile_queue.cuh"
 #include "providers/hopper/kernels/tile_walk.hpp"
+#include "providers/hopper/ptx/cluster.cuh"
 #include "providers/hopper/ptx/mbarrier.cuh"
 #include "providers/hopper/ptx/tma.cuh"
 #include "providers/hopper/ptx/warpgroup.cuh"
@@ -45,18 +45,22 @@ namespace moegemm::hopper {
 
 struct ManyRowsShape {
     int consumers;  ///< warpgroups
-    int columns;
+    int columns;    ///< of a CTA's tile
     int stages;     ///< of the ring
     int y_buffers;  ///< of each consumer
+    int ctas;       ///< in a cluster
 
-    /// How many of a tile's stages, first and last, are done a half of the columns at a time, where sums are not
-    /// promoted: as many others are on their way meanwhile.
-    static constexpr int ahead = 2;
-    static constexpr int part = 128;  ///< TileShape::part, and columns of the pieces in which fp8 sums are taken over
+    /// Columns of a CTA's part of a tile that is cut, and of the pieces in which fp8 sums are taken over.
+    static constexpr int part = 128;
     [[nodiscard]] constexpr int rows() const { return consumers * wgmma_rows; }
     [[nodiscard]] constexpr int threads() const { return (consumers + 1) * warpgroup; }
     /// About as many rows in a group, whatever a row tile has of them.
-    [[nodiscard]] constexpr TileShape tile() const { return {rows(), columns, part, 2048 / rows(), consumers > 2}; }
+    [[nodiscard]] constexpr TileShape tile() const {
+        return {rows(), ctas * columns, ctas * part, 2048 / rows(), ctas};
+    }
+    /// Rows of A that one copy brings, where a tile has rows for all consumers and where not.
+    [[nodiscard]] constexpr int a_box() const { return rows() / ctas; }
+    [[nodiscard]] constexpr int a_part_box() const { return wgmma_rows / ctas; }
     [[nodiscard]] constexpr StageScales scales() const { return {rows(), columns / 128, 1, true}; }
     [[nodiscard]] constexpr int factors() const { return columns + wgmma_rows; }  ///< of a consumer
     [[nodiscard]] constexpr SmemPlan smem(Factors after, bool block_scaled) const {
@@ -96,27 +100,29 @@ __global__ void __launch_bounds__(Shape::value.threads(), 1)
     many_rows(const __grid_constant__ Maps maps, const __grid_constant__ Call call) {
     constexpr ManyRowsShape shape = Shape::value;
     constexpr SmemPlan plan = shape.smem(E::factors, E::is_block_scaled);
+    constexpr int ctas = shape.ctas;
     static_assert(plan.is_valid(1), "stages and buffers fit in an SM's shared memory");
     extern __shared__ __align__(swizzle_bytes) std::uint8_t memory[];
     const ptx::SharedAddress shared = ptx::shared_address(memory);
     const RingBarriers<shape.stages> ring{shared + plan.barrier_offset()};
     const TileQueue<shape.stages> queue{shared + plan.tile_offset()};
 
-    static_assert(E::is_promoted || shape.consumers == 2, "two consumers' halves keep the tensor cores busy");
-
     // Of each thread; together what the launch gives, 168 or 128 each.
-    constexpr int producer_registers = E::is_promoted ? 56 : 40;
-    constexpr int consumer_registers = shape.consumers == 3 ? 152 : E::is_promoted ? 224 : 232;
+    constexpr int producer_registers = 56;
+    constexpr int consumer_registers = shape.consumers == 3 ? 152 : 224;
     // From one lane to all, so that the compiler knows that it is the same for a warp.
     const int role = __shfl_sync(~0U, static_cast<int>(threadIdx.x) / warpgroup, 0);
     if (threadIdx.x == 0) {
         queue.init();
-        ring.init(E::is_block_scaled ? 1 + 32 : 1, shape.consumers * (warpgroup / 32));
+        ring.init(E::is_block_scaled ? 1 + 32 : 1, ctas * shape.consumers * (warpgroup / 32));
     }
-    __syncthreads();
+    if constexpr (ctas > 1) {
+        ptx::cluster_sync();  // before one CTA writes into the other
+    } else {
+        __syncthreads();
+    }
 
-    // Beyond K, zeros are loaded.
-    const int steps = max(ceil_div(call.depth, row_bytes), E::is_promoted ? 1 : 2 * shape.ahead);
+    const int steps = ceil_div(call.depth, row_bytes);
     RingPlace<shape.stages> place;
     const int thread = static_cast<int>(threadIdx.x) % warpgroup;
 
@@ -127,12 +133,16 @@ __global__ void __launch_bounds__(Shape::value.threads(), 1)
         Tile tile{};
         if (warp == 0) {
             constexpr int element_bytes = 32 / ptx::Wgmma<typename E::a, typename E::w, 8>::k;
+            const int rank = ctas > 1 ? ptx::cluster_rank() : 0;
             const auto policy = call.weights_first_out ? ptx::Evict::first : ptx::Evict::normal;
             while (tiles.next(tile)) {
-                // Rows for all consumers by one copy, for some of them by one each.
+                // Rows for all consumers by one copy of each CTA, for some of them by one for each of those.
                 const int consumers = ceil_div(tile.rows, wgmma_rows);
                 const bool is_full = consumers == shape.consumers;
                 const CUtensorMap* const a_map = is_full ? &maps.a : &maps.a_part;
+                const int a_box = is_full ? shape.a_box() : shape.a_part_box();
+                const int a_copies = is_full ? 1 : consumers;
+                const int first_row = rank * a_copies * a_box;
                 const CUtensorMap* const w_map = tile.columns < shape.columns ? &maps.w_part : &maps.w;
                 const int bytes = (consumers * wgmma_rows + tile.columns) * row_bytes;
                 for (int step = 0; step < steps; ++step) {
@@ -143,11 +153,15 @@ __global__ void __launch_bounds__(Shape::value.threads(), 1)
                         const int x = step * row_bytes / element_bytes;
                         ptx::mbarrier_arrive_expect(barrier, bytes);
                         ptx::tma_load_3d(w, w_map, barrier, x, tile.column, tile.expert, policy);
-                        ptx::SharedAddress a = w + plan.a_offset();
-                        ptx::tma_load_2d(a, a_map, barrier, x, tile.row, ptx::Evict::normal);
-                        for (int i = 1; i < consumers && !is_full; ++i) {
-                            a += wgmma_rows * row_bytes;
-                            ptx::tma_load_2d(a, a_map, barrier, x, tile.row + i * wgmma_rows, ptx::Evict::normal);
+                        for (int i = 0; i < a_copies; ++i) {
+                            const int row = first_row + i * a_box;
+                            const ptx::SharedAddress a = w + plan.a_offset() + row * row_bytes;
+                            if constexpr (ctas > 1) {
+                                constexpr std::uint16_t all = (1 << ctas) - 1;
+                                ptx::tma_load_2d_to(a, a_map, barrier, x, tile.row + row, all, ptx::Evict::normal);
+                            } else {
+                                ptx::tma_load_2d(a, a_map, barrier, x, tile.row + row, ptx::Evict::normal);
+                            }
                         }
                     }
                     __syncwarp();
@@ -177,8 +191,13 @@ __global__ void __launch_bounds__(Shape::value.threads(), 1)
         Tiles<shape.stages> tiles(queue);
         Tile tile{};
         const int first_row = consumer * wgmma_rows;
+        // Of all CTAs of the cluster: what they load into this stage comes here, too.
         const auto release = [&](int stage) {
-            if (thread % 32 == 0) {
+            if constexpr (ctas > 1) {
+                if (thread % 32 < ctas) {
+                    ptx::mbarrier_arrive_at(ring.empty(stage), thread % 32);
+                }
+            } else if (thread % 32 == 0) {
                 ptx::mbarrier_arrive(ring.empty(stage));
             }
         };
@@ -192,9 +211,11 @@ __global__ void __launch_bounds__(Shape::value.threads(), 1)
             place.advance();
             stage = place.stage == 0 ? first_stage : stage + plan.stage_bytes() / 16;
         };
-        // The four products of a full stage and some of its columns, begun when this returns.
+        // The four products of a full stage and some of its columns, in flight when this returns.
         const auto multiply = [&]<class Product>(Product, typename Product::Sum(&sums)[Product::registers],
-                                                 std::uint32_t w, int first_column, bool accumulate) {
+                                                 int first_column, bool accumulate) {
+            const std::uint32_t w =
+                E::is_block_scaled ? ptx::swizzled_128_descriptor(shared + place.stage * plan.stage_bytes()) : stage;
             const std::uint32_t left = w + to_own_rows;
             const std::uint32_t right = w + static_cast<std::uint32_t>(first_column * row_bytes / 16);
             ptx::wgmma_fence();
@@ -202,6 +223,7 @@ __global__ void __launch_bounds__(Shape::value.threads(), 1)
             for (int depth = 0; depth < 4; ++depth) {  // 32 bytes of K each
                 Product::issue(sums, left + depth * 2, right + depth * 2, accumulate || depth > 0);
             }
+            ptx::wgmma_commit();
         };
         // A tile with nothing for this warpgroup.
         const auto pass = [&] {
@@ -213,7 +235,9 @@ __global__ void __launch_bounds__(Shape::value.threads(), 1)
             }
         };
         // By votes, so that the compiler knows that all take the same branches.
-        const auto is_mine = [&] { return __any_sync(~0U, static_cast<int>(tile.rows > first_row)) != 0; };
+        const auto is_mine = [&] {
+            return __any_sync(~0U, static_cast<int>(tile.rows > first_row && tile.column < call.columns)) != 0;
+        };
         const auto is_whole = [&] { return __any_sync(~0U, static_cast<int>(tile.columns == shape.columns)) != 0; };
         const auto own_part = [&] {
             return TilePart{tile.expert, tile.row + first_row, tile.rows - first_row, tile.column, tile.columns};
@@ -226,17 +250,14 @@ __global__ void __launch_bounds__(Shape::value.threads(), 1)
         using Sum = typename Product::Sum;
 
         if constexpr (E::is_promoted) {
-            PromotedSums<Product::registers> sums;
+            // Crossing takes moves where there are two pieces.
+            PromotedSums<Product::registers, shape.columns == shape.part> sums;
             Sum part[PartProduct::registers];
             TilePart finished{};
             BlockFactors<E> factors;
             const auto begin = [&](int piece) {
                 ptx::settle(part);  // no value to carry over: no move to make
-                multiply(PartProduct{}, part,
-                         E::is_block_scaled ? ptx::swizzled_128_descriptor(shared + place.stage * plan.stage_bytes())
-                                            : stage,
-                         piece * shape.part, false);
-                ptx::wgmma_commit();
+                multiply(PartProduct{}, part, piece * shape.part, false);
             };
             const auto end = [&](int piece, bool is_last) {
                 factors.load(shape.scales(), shared + plan.scale_offset() + place.stage * plan.scales * 4,
@@ -287,7 +308,7 @@ __global__ void __launch_bounds__(Shape::value.threads(), 1)
                 {
                     Sum values[Product::registers];
                     sums.get(values);
-                    output.template store<0>(call, &maps.y, values, finished, thread);
+                    output.store(call, &maps.y, values, finished, thread);
                 }
                 if (!more) {
                     ptx::wgmma_wait<0>();
@@ -303,121 +324,43 @@ __global__ void __launch_bounds__(Shape::value.threads(), 1)
                 }
             }
         } else {
-            constexpr int ahead = shape.ahead;
-            static_assert(shape.columns == 2 * shape.part && shape.stages >= 2 * ahead);
-            Sum first_half[PartProduct::registers];
-            Sum second_half[PartProduct::registers];
-            // The second half of a tile that is still to be stored, in other registers than the products': those would
-            // be waited for. What makes them other ones is a product that the compiler does not know to be by 1.
-            float values[PartProduct::registers];
-            const float one = call.experts > 0 ? 1.0F : 0.0F;
-            TilePart finished{};
-            RingPlace<shape.stages> held;  // the first stage that is not released
-            const auto release_to = [&](int stage) {
-                while (held.stage != stage) {
-                    release(held.stage);
-                    held.advance();
-                }
-            };
-            const auto descriptor = [&](int stage) { return first_stage + stage * (plan.stage_bytes() / 16); };
-            // The first half of the columns of the next stages.
-            const auto begin_first_halves = [&](bool exist, bool accumulate) {
-                RingPlace<shape.stages> next = place;
-                if (exist) {
-#pragma unroll
-                    for (int i = 0; i < ahead; ++i) {
-                        ptx::mbarrier_wait(ring.full(next.stage), next.parity);
-                        next.advance();
-                    }
-                }
-                int stage = place.stage;
-#pragma unroll
-                for (int i = 0; i < ahead; ++i) {
-                    multiply(PartProduct{}, first_half, descriptor(stage), 0, accumulate || i > 0);
-                    stage = stage + 1 == shape.stages ? 0 : stage + 1;
-                }
-                ptx::wgmma_commit();
-                place = next;
-            };
-            // Their second half.
-            const auto begin_second_halves = [&](bool accumulate) {
-                int stage = place.stage < ahead ? place.stage + shape.stages - ahead : place.stage - ahead;
-#pragma unroll
-                for (int i = 0; i < ahead; ++i) {
-                    multiply(PartProduct{}, second_half, descriptor(stage), shape.part, accumulate || i > 0);
-                    stage = stage + 1 == shape.stages ? 0 : stage + 1;
-                }
-                ptx::wgmma_commit();
-            };
-            // From stage `ahead` on, all but the last `ahead` of whole tiles.
-            const auto do_stages = [&](auto whole) {
-#pragma unroll 1
-                for (int step = ahead; step < steps - (whole ? ahead : 0); ++step) {
+            const auto tile_sums = [&]<class P>(P product, Sum(&sums)[P::registers]) {
+                int before = 0;
+                for (int step = 0; step < steps; ++step) {
                     ptx::mbarrier_wait(ring.full(place.stage), place.parity);
-                    const std::uint32_t w = descriptor(place.stage);
-                    multiply(PartProduct{}, first_half, w, 0, true);
-                    if constexpr (whole) {
-                        multiply(PartProduct{}, second_half, w, shape.part, true);
+                    multiply(product, sums, 0, step > 0);
+                    if (step > 0) {
+                        ptx::wgmma_wait<1>();
+                        release(before);
                     }
-                    ptx::wgmma_commit();
-                    ptx::wgmma_wait<1>();
-                    release_to(place.stage);
-                    place.advance();
+                    before = place.stage;
+                    advance();
                 }
-                ptx::wgmma_wait<0>();  // once: the compiler wants it before halves are looked at
-                ptx::settle(first_half);
-                ptx::settle(second_half);
-                release_to(place.stage);
+                ptx::wgmma_wait<0>();
+                ptx::settle(sums);
+                release(before);
             };
-            while (true) {
-                const bool more = tiles.next(tile);
-                if (more && !is_mine()) {
+            while (tiles.next(tile)) {
+                if (!is_mine()) {
                     pass();
-                    held = place;
                     continue;
                 }
-                // After the last tile, of whatever lies there, for nothing: so they are always on their way here.
-                ptx::settle(first_half);  // no value to carry over: no move to make
-                begin_first_halves(more, false);
-                output.template store<shape.part>(call, &maps.y, values, finished, thread);
-                if (!more) {
-                    ptx::wgmma_wait<0>();
-                    break;
-                }
-                finished = own_part();
-                output.fetch_factors(call, finished, thread);
-                TilePart half = finished;
-                if (is_whole()) {
-                    ptx::settle(second_half);
-                    begin_second_halves(false);
-                    do_stages(std::true_type{});
-                    begin_first_halves(true, true);
-                    begin_second_halves(true);
-                    ptx::wgmma_wait<1>();
-                    half.columns = shape.part;
-                    finished.column += shape.part;
-                    finished.columns = shape.part;
+                output.fetch_factors(call, own_part(), thread);
+                Sum sums[Product::registers];
+                if (shape.columns == shape.part || is_whole()) {
+                    tile_sums(Product{}, sums);
                 } else {
-                    do_stages(std::false_type{});
-                    finished.rows = 0;
+                    tile_sums(PartProduct{}, reinterpret_cast<Sum(&)[PartProduct::registers]>(sums));
                 }
-                ptx::settle(first_half);
-                output.template store<0>(call, &maps.y, first_half, half, thread);
-                ptx::wgmma_wait<0>();
-                ptx::settle(second_half);
-                __syncwarp();
-                release_to(place.stage);
-#pragma unroll
-                for (int i = 0; i < PartProduct::registers; ++i) {
-                    asm volatile("mul.f32 %0, %1, %2;"
-                                 : "=f"(values[i])
-                                 : "f"(static_cast<float>(second_half[i])), "f"(one));
-                }
+                output.store(call, &maps.y, sums, own_part(), thread);
             }
         }
         if (thread == 0) {
             ptx::bulk_wait_all();
         }
+    }
+    if constexpr (ctas > 1) {
+        ptx::cluster_sync();  // the other CTA may still arrive at this one's barriers
     }
 }
 

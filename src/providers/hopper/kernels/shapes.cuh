@@ -36,10 +36,11 @@ template <class E, class Shape>
             1,
             shape.rows(),
             shape.columns,
-            shape.rows(),
-            wgmma_rows,
+            shape.a_box(),
+            shape.a_part_box(),
             shape.columns,
-            shape.part};
+            shape.part,
+            shape.ctas};
 }
 
 // Shapes: types that hold them, as kernels want them.
@@ -50,21 +51,17 @@ struct Few64 {
     static constexpr FewRowsShape value{2, 64, 4, 1, 64};
 };
 struct Many256 {
-    static constexpr ManyRowsShape value{2, 256, 4, 2};
+    static constexpr ManyRowsShape value{2, 256, 4, 2, 1};
 };
 struct Many128 {
-    static constexpr ManyRowsShape value{3, 128, 4, 2};
+    static constexpr ManyRowsShape value{3, 128, 4, 2, 1};
 };
 
-/// Every shape; three consumers only for sums that are promoted.
+/// Every shape.
 template <class E>
 [[nodiscard]] KernelSet all_shapes() {
-    KernelSet set{few_rows_kernel<E, Few16>("few_rows_16x64"), few_rows_kernel<E, Few64>("few_rows_64x128"),
-                  many_rows_kernel<E, Many256>("many_rows_128x256"), Kernel{}};
-    if constexpr (E::is_promoted) {
-        set.back() = many_rows_kernel<E, Many128>("many_rows_192x128");
-    }
-    return set;
+    return {few_rows_kernel<E, Few16>("few_rows_16x64"), few_rows_kernel<E, Few64>("few_rows_64x128"),
+            many_rows_kernel<E, Many256>("many_rows_128x256"), many_rows_kernel<E, Many128>("many_rows_192x128")};
 }
 
 /// One shape for few rows and one for many: for elements that are seldom met.

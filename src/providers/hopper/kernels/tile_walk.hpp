@@ -3,10 +3,10 @@
 ///
 /// Output tiles are numbered expert by expert; within an expert, row tiles are adjacent (they share a tile of weights)
 /// in groups of `group` row tiles, so that a group's rows of A and the weights in flight fit in the L2 together.
-/// CTA c takes the tiles c, c + grid, c + 2·grid, … The last ones, too few for all CTAs, may be cut by columns into
-/// parts, so that more CTAs share them and all end sooner. Or row tiles that are not full come last, those of every
-/// expert: they take less time, and all CTAs get as many of them, more or less. Either changes no sum: each is still
-/// added up along K by one CTA, in the same order.
+/// In each round, every CTA takes a tile, the next of the one that it would have taken if the rounds were all alike: of
+/// row tiles that are not full all get as many, more or less. The last ones, too few for all CTAs, may be cut by
+/// columns into parts, so that more CTAs share them and all end sooner. That changes no sum: each is still added up
+/// along K by one CTA, in the same order.
 #pragma once
 
 #include <cstdint>
@@ -17,11 +17,11 @@ namespace moegemm::hopper {
 
 /// How tiles are cut and walked: fixed for a kernel.
 struct TileShape {
-    int rows;                 ///< of A and y
-    int columns;              ///< of y: rows of W
-    int part;                 ///< columns of the parts that the last tiles are cut into; `columns` where they are not
-    int group;                ///< row tiles that are walked together; 0: all of the expert's
-    bool full_first = false;  ///< whether row tiles that are full come before all experts' others
+    int rows;      ///< of A and y
+    int columns;   ///< of y: rows of W
+    int part;      ///< columns of the parts that the last tiles are cut into; `columns` where they are not
+    int group;     ///< row tiles that are walked together; 0: all of the expert's
+    int ctas = 1;  ///< in a cluster: they share a tile, each a range of its columns
 };
 
 /// An expert's rows, clamped so that no m_indptr whatever leads outside of A and y.
@@ -39,29 +39,16 @@ struct RowRange {
     return (value + divisor - 1) / divisor;
 }
 
-/// The experts are gone through once, or twice where full row tiles come first: the rows of one that a pass is for.
-template <TileShape shape>
-inline constexpr int passes = shape.full_first ? 2 : 1;
-template <TileShape shape>
-[[nodiscard]] MOEGEMM_HD constexpr RowRange rows_in_pass(RowRange range, int pass) noexcept {
-    if constexpr (!shape.full_first) {
-        return range;
-    } else {
-        const int full = range.count / shape.rows * shape.rows;
-        return pass == 0 ? RowRange{range.first, full} : RowRange{range.first + full, range.count - full};
-    }
-}
-
 /// One CTA's tile, or a part of one.
 struct Tile {
     int expert;
     int row;      ///< the first, of A and y
     int rows;     ///< how many of them are the expert's, at most TileShape::rows
-    int column;   ///< the first; a part's may be N or more: nothing to do then
+    int column;   ///< the first; a part's or a share's may be N or more: nothing to do then
     int columns;  ///< TileShape::columns or, of a part and where no more are left, TileShape::part
 };
 
-/// Tiles of one expert, or of its rows in a pass. All experts' together fit in 31 bits: choice.hpp sees to it.
+/// Tiles of one expert. All experts' together fit in 31 bits: choice.hpp sees to it.
 template <TileShape shape>
 [[nodiscard]] MOEGEMM_HD constexpr int tile_count(int rows, int columns) noexcept {
     return ceil_div(rows, shape.rows) * ceil_div(columns, shape.columns);
@@ -96,6 +83,19 @@ template <TileShape shape>
     return ceil_div(left * parts, ctas) < parts ? tiles - left : tiles;
 }
 
+/// What CTA or cluster `place` of `places` takes in a round: rises from round to round.
+[[nodiscard]] MOEGEMM_HD constexpr int item_number(int place, int round, int places) noexcept {
+    return round * places + (place + round) % places;
+}
+
+/// The share of a tile that CTA `rank` of a cluster does.
+template <TileShape shape>
+[[nodiscard]] MOEGEMM_HD constexpr Tile share_of(Tile tile, int rank) noexcept {
+    tile.columns /= shape.ctas;
+    tile.column += rank * tile.columns;
+    return tile;
+}
+
 /// What CTAs take one by one: the whole tiles, then the parts of the others.
 struct Item {
     int tile;
@@ -126,7 +126,7 @@ public:
     /// \param rows    R, of A and y
     /// \param columns N
     __device__ TileWalk(const std::int32_t* m_indptr, int experts, int rows, int columns)
-        : m_indptr_(m_indptr), experts_(experts), rows_(rows), columns_(columns), next_(static_cast<int>(blockIdx.x)) {
+        : m_indptr_(m_indptr), experts_(experts), rows_(rows), columns_(columns) {
         // A line of 128 bytes a lane: those of the first 1024 experts will be here when they are needed.
         if (const int expert = static_cast<int>(threadIdx.x % 32) * 32; expert < experts) {
             asm volatile("prefetch.global.L1 [%0];" ::"l"(m_indptr + expert));
@@ -136,35 +136,25 @@ public:
     /// False where no tile is left.
     __device__ bool next(Tile& tile) {
         const int lane = static_cast<int>(threadIdx.x % 32);
-        const int ctas = static_cast<int>(gridDim.x);
+        const int ctas = static_cast<int>(gridDim.x) / shape.ctas;
+        const int number = item_number(static_cast<int>(blockIdx.x) / shape.ctas, round_, ctas);
         // How many tiles there are is not counted before the first is on its way, where every CTA gets a whole one for
         // sure: a call of few rows has little time, and what comes first runs from cold instruction caches.
-        Item item{next_, -1};
-        if constexpr (shape.part < shape.columns) {
-            const bool is_first = next_ < ctas;
-            int experts = is_first ? min(experts_, 32) : experts_;
-            while (whole_ < 0) {
-                const int count = tiles(experts);
-                if (is_first && count >= ctas) {
-                    break;
-                }
-                if (experts == experts_) {
-                    whole_ = whole_tiles<shape>(count, ctas);
-                }
-                experts = experts_;
+        const bool is_first = round_ == 0;
+        int experts = is_first ? min(experts_, 32) : experts_;
+        while (whole_ < 0) {
+            const int count = tiles(experts);
+            if (is_first && count >= ctas) {
+                break;
             }
-            if (whole_ >= 0) {
-                item = item_at<shape>(next_, whole_);
+            if (experts == experts_) {
+                whole_ = whole_tiles<shape>(count, ctas);
             }
+            experts = experts_;
         }
-        while (true) {
-            if (first_expert_ >= experts_) {
-                if (++pass_ >= passes<shape>) {
-                    return false;
-                }
-                first_expert_ = 0;
-            }
-            const RowRange own = rows_in_pass<shape>(rows_of(first_expert_ + lane), pass_);
+        const Item item = whole_ < 0 ? Item{number, -1} : item_at<shape>(number, whole_);
+        while (first_expert_ < experts_) {
+            const RowRange own = rows_of(first_expert_ + lane);
             const int count = tile_count<shape>(own.count, columns_);
             int sum = count;  // of this lane's expert and those before it
 #pragma unroll
@@ -179,12 +169,13 @@ public:
                 const RowRange range{__shfl_sync(~0U, own.first, owner), __shfl_sync(~0U, own.count, owner)};
                 tile = part_of<shape>(
                     tile_at<shape>(first_expert_ + owner, range, columns_, item.tile - passed_ - before), item.part);
-                next_ += ctas;
+                ++round_;
                 return true;
             }
             passed_ += __shfl_sync(~0U, sum, 31);
             first_expert_ += 32;
         }
+        return false;
     }
 
 private:
@@ -208,10 +199,9 @@ private:
     int rows_;
     int columns_;
     int whole_ = -1;  ///< tiles that are handed out whole; -1: not known yet
-    int next_;        ///< the item that comes next
-    int passed_ = 0;  ///< tiles of the experts before first_expert_, and of passes before
+    int round_ = 0;
+    int passed_ = 0;  ///< tiles of the experts before first_expert_
     int first_expert_ = 0;
-    int pass_ = 0;
 };
 
 #endif
