@@ -18,6 +18,7 @@
 #include "providers/hopper/kernels/decoded_formats.hpp"
 #include "providers/hopper/kernels/fragment.hpp"
 #include "providers/hopper/kernels/pack_weights.hpp"
+#include "providers/hopper/kernels/rebase_rows.hpp"
 #include "providers/hopper/kernels/widen.hpp"
 #include "providers/hopper/launch.hpp"
 #include "providers/hopper/tensor_map.hpp"
@@ -47,27 +48,65 @@ const KernelSet& decoded_kernels(WeightFormat format) {
     return mxfp8_weight_kernels();
 }
 
+const Kernel* rebased_kernel(const GemmSpec& spec, const Kernel& kernel) {
+    if (spec.a != DType::e2m1x2 || spec.row().scale_dtype != DType::ue8m0) {
+        return nullptr;
+    }
+    for (const Kernel& rebased : rebased_mxfp4_kernels()) {
+        if (rebased.function != nullptr && rebased.tile_rows == kernel.tile_rows) {
+            return &rebased;
+        }
+    }
+    return nullptr;
+}
+
 DecodedPlan::DecodedPlan(const GemmSpec& spec, DLDevice device, WeightFormat format, const Kernel& kernel,
-                         int processors, std::unique_ptr<Plan> general)
+                         const Kernel* rebased, int processors, std::unique_ptr<Plan> general)
     : Plan(spec, device),
       format_(format),
       parts_(packed_parts(format, spec.experts, spec.n, spec.k)),
       kernel_(kernel),
+      rebased_(rebased == nullptr ? Kernel{} : *rebased),
       general_(std::move(general)),
+      workspace_(workspace()),
       processors_(processors) {
     require_tensor_maps();
-    if (widens()) {
-        widened_bytes_ = checked_mul({spec.max_rows, spec.k, info(DType::bf16).bytes}, "workspace");
-    }
     allow_shared_memory(kernel_, device);
+    if (rebases()) {
+        allow_shared_memory(rebased_, device);
+    }
+}
+
+DecodedPlan::Workspace DecodedPlan::workspace() const {
+    Workspace parts;
+    if (widens()) {
+        const auto append = [&](std::int64_t& part, std::int64_t each, std::int64_t count) {
+            constexpr std::int64_t alignment = 256;
+            part = checked_add(parts.bytes, alignment - 1, "workspace") / alignment * alignment;
+            parts.bytes = checked_add(part, checked_mul(each, count, "workspace"), "workspace");
+        };
+        const std::int64_t values = checked_mul(spec().max_rows, spec().k, "workspace");
+        std::int64_t front = 0;
+        append(front, info(DType::bf16).bytes, values);
+        if (rebases()) {
+            append(parts.values, 1, values);
+            append(parts.factors, sizeof(float), spec().max_rows);
+            append(parts.rows_differ, sizeof(std::uint32_t), 1);
+        }
+    }
+    return parts;
 }
 
 std::size_t DecodedPlan::workspace_bytes() const {
-    return std::max(static_cast<std::size_t>(widened_bytes_), general_->workspace_bytes());
+    return std::max(static_cast<std::size_t>(workspace_.bytes), general_->workspace_bytes());
 }
 
 std::vector<std::string> DecodedPlan::kernels() const {
     std::vector<std::string> names;
+    if (rebases()) {
+        names.emplace_back("hopper/rebase_rows");
+        names.push_back(fmt::format("hopper/{}/{}", spec().row().name, rebased_.name));
+    }
     if (widens()) {
         names.emplace_back("hopper/widen_rows");
     }
@@ -83,6 +122,8 @@ void DecodedPlan::do_pack(const Operands& operands, const Tensor& packed, void* 
     PackCall call{};
     call.blocks = front;
     call.row_factors = reinterpret_cast<float*>(front + parts_.row_factors);
+    call.row_tops = front + parts_.row_tops;
+    call.not_rebasable = reinterpret_cast<std::uint32_t*>(front + parts_.not_rebasable);
     call.w = operands.w.as<const std::uint8_t>();
     call.w_scale = operands.w_scale.as<const std::uint8_t>();
     call.layout = s.scale_layout;
@@ -91,6 +132,8 @@ void DecodedPlan::do_pack(const Operands& operands, const Tensor& packed, void* 
     call.scale_columns = s.scale_columns();
     call.shape = PackedShape::of(s.n, s.k);
     call.in_words = call.row_bytes % 4 == 0 && is_aligned(call.w, 4);
+    cuda::check(cudaMemsetAsync(call.not_rebasable, 0, sizeof(std::uint32_t), static_cast<cudaStream_t>(stream)),
+                "cudaMemsetAsync of packed weights");
     cuda::check(pack_weights(format_, call, s.experts, static_cast<cudaStream_t>(stream)), "pack_weights");
 }
 
@@ -116,34 +159,54 @@ void DecodedPlan::do_run(const Operands& operands, void* stream) {
     }
     const cuda::UseDevice use(device().device_id);
     cuda::check_reachable(operands, s, device());
-    const void* a = operands.a.data();
-    if (widens()) {
-        WidenCall call{};
-        call.a = operands.a.as<const std::uint8_t>();
-        call.a_scale = operands.a_scale.as<const std::uint8_t>();
-        call.layout = s.scale_layout;
-        call.scale_columns = s.scale_columns();
-        call.m_indptr = operands.m_indptr.as<const std::int32_t>();
-        call.experts = static_cast<int>(s.experts);
-        call.rows = static_cast<int>(rows);
-        call.depth = static_cast<int>(s.k);
-        call.out = static_cast<std::uint16_t*>(operands.workspace.data());
-        cuda::check(widen_rows(s.a, s.row().scale_dtype, call, static_cast<cudaStream_t>(stream)), "widen_rows");
-        a = call.out;
-    }
     const auto* const front = static_cast<const std::uint8_t*>(operands.packed_w.data());
-    PackedWeights packed{front, reinterpret_cast<const float*>(front + parts_.row_factors), PackedShape::of(s.n, s.k)};
+    const PackedWeights packed{
+        front, reinterpret_cast<const float*>(front + parts_.row_factors), front + parts_.row_tops,
+        reinterpret_cast<const std::uint32_t*>(front + parts_.not_rebasable), PackedShape::of(s.n, s.k)};
     Call call = output_call(s, operands);
-    call.depth = static_cast<int>(s.k * info(DType::bf16).bytes);
     call.weights_first_out = weights_leave_first(s.max_rows, s.experts, kernel_.tile_rows, parts_.bytes);
     Maps maps{};
-    maps.a = matrix_map(a, DType::bf16, rows, s.k, kernel_.a_box);
-    maps.a_part = matrix_map(a, DType::bf16, rows, s.k, kernel_.a_part_box);
     if (call.y_map) {
         maps.y = matrix_map(operands.y.data(), s.dst, rows, s.n, wgmma_rows);
     }
-    std::array<void*, 3> arguments{&maps, &call, &packed};
-    launch(kernel_, processors_, arguments.data(), stream, widens());
+    Route route{};
+    const auto multiply = [&](const Kernel& kernel, const void* a, DType type) {
+        maps.a = matrix_map(a, type, rows, s.k, kernel.a_box);
+        maps.a_part = matrix_map(a, type, rows, s.k, kernel.a_part_box);
+        std::array<void*, 4> arguments{&maps, &call, const_cast<PackedWeights*>(&packed), &route};
+        launch(kernel, processors_, arguments.data(), stream, widens());
+    };
+    if (!widens()) {
+        multiply(kernel_, operands.a.data(), s.a);
+        return;
+    }
+    const auto cuda_stream = static_cast<cudaStream_t>(stream);
+    auto* const workspace = static_cast<std::uint8_t*>(operands.workspace.data());
+    WidenCall widening{};
+    widening.a = operands.a.as<const std::uint8_t>();
+    widening.a_scale = operands.a_scale.as<const std::uint8_t>();
+    widening.layout = s.scale_layout;
+    widening.scale_columns = s.scale_columns();
+    widening.m_indptr = operands.m_indptr.as<const std::int32_t>();
+    widening.experts = static_cast<int>(s.experts);
+    widening.rows = static_cast<int>(rows);
+    widening.depth = static_cast<int>(s.k);
+    widening.out = reinterpret_cast<std::uint16_t*>(workspace);
+    if (rebases()) {
+        const RebasedRows rebased{workspace + workspace_.values,
+                                  reinterpret_cast<float*>(workspace + workspace_.factors),
+                                  reinterpret_cast<std::uint32_t*>(workspace + workspace_.rows_differ)};
+        cuda::check(cudaMemsetAsync(rebased.rows_differ, 0, sizeof(std::uint32_t), cuda_stream),
+                    "cudaMemsetAsync of the workspace");
+        cuda::check(rebase_rows(widening, rebased, cuda_stream), "rebase_rows");
+        route = {rebased.rows_differ, rebased.factors};
+        multiply(rebased_, rebased.values, DType::e4m3);
+        widening.not_rebasable = packed.not_rebasable;
+        widening.rows_differ = route.rows_differ;
+        widening.token_factors = route.token_factors;
+    }
+    cuda::check(widen_rows(s.a, s.row().scale_dtype, widening, cuda_stream), "widen_rows");
+    multiply(kernel_, widening.out, DType::bf16);
 }
 
 }  // namespace moegemm::hopper

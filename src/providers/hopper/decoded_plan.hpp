@@ -24,29 +24,45 @@ namespace moegemm::hopper {
 /// Packs weights on the device, and takes calls with packed weights. Those with the contract's alone go to the general
 /// provider's plan.
 ///
-/// A's rows of 4 and 8 bits are decoded to bf16 in a first small pass, into the workspace.
+/// A's rows of 4 and 8 bits are decoded to bf16 in a first small pass, into the workspace. Where both sides are mxfp4's
+/// and rows are many, they are made e4m3 instead if the data allow it, and the products with them: what each launch has
+/// to do is decided on the device.
 class DecodedPlan final : public Plan {
 public:
+    /// \param rebased    the kernel for operands that became e4m3; null where there is none
     /// \param general    takes calls with weights that are not packed
     /// \param processors SMs of the device
-    DecodedPlan(const GemmSpec& spec, DLDevice device, WeightFormat format, const Kernel& kernel, int processors,
-                std::unique_ptr<Plan> general);
+    DecodedPlan(const GemmSpec& spec, DLDevice device, WeightFormat format, const Kernel& kernel, const Kernel* rebased,
+                int processors, std::unique_ptr<Plan> general);
 
     [[nodiscard]] std::size_t workspace_bytes() const override;
     [[nodiscard]] std::size_t packed_bytes() const override { return static_cast<std::size_t>(parts_.bytes); }
     [[nodiscard]] std::vector<std::string> kernels() const override;
 
 private:
+    /// Where the parts of the workspace lie.
+    struct Workspace {
+        std::int64_t values = 0;       ///< e4m3, where operands are rebased; bf16 lies at the front
+        std::int64_t factors = 0;      ///< of rebased rows
+        std::int64_t rows_differ = 0;  ///< a word
+        std::int64_t bytes = 0;
+    };
     void do_pack(const Operands& operands, const Tensor& packed, void* stream) override;
     void do_run(const Operands& operands, void* stream) override;
     [[nodiscard]] bool widens() const { return spec().a != DType::bf16; }
+    [[nodiscard]] bool rebases() const { return rebased_.function != nullptr; }
+    [[nodiscard]] Workspace workspace() const;
 
     WeightFormat format_;
     PackedParts parts_;
     Kernel kernel_;
+    Kernel rebased_;
     std::unique_ptr<Plan> general_;
-    std::int64_t widened_bytes_ = 0;
+    Workspace workspace_;
     int processors_;
 };
+
+/// The kernel for operands of `spec` that became e4m3, beside the one for bf16; null where there is none.
+[[nodiscard]] const Kernel* rebased_kernel(const GemmSpec& spec, const Kernel& kernel);
 
 }  // namespace moegemm::hopper

@@ -12,8 +12,11 @@ PackedParts packed_parts(WeightFormat format, std::int64_t experts, std::int64_t
     const std::int64_t blocks = checked_mul(checked_mul(rows, shape.depths, what), block_of(format).bytes(), what);
     PackedParts parts{};
     parts.row_factors = checked_add(blocks, alignment - 1, what) / alignment * alignment;
-    parts.bytes = checked_add(
-        parts.row_factors, checked_mul(rows, WeightBlock::rows * static_cast<std::int64_t>(sizeof(float)), what), what);
+    const std::int64_t all_rows = checked_mul(rows, WeightBlock::rows, what);
+    parts.row_tops =
+        checked_add(parts.row_factors, checked_mul(all_rows, static_cast<std::int64_t>(sizeof(float)), what), what);
+    parts.not_rebasable = checked_add(parts.row_tops, all_rows, what);
+    parts.bytes = checked_add(parts.not_rebasable, static_cast<std::int64_t>(sizeof(std::uint32_t)), what);
     return parts;
 }
 

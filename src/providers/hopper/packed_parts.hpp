@@ -8,9 +8,12 @@
 
 namespace moegemm::hopper {
 
-/// In bytes from the front: first the blocks, then the rows' factors.
+/// In bytes from the front: first the blocks, then the rows' factors, the rows' largest exponents, and a word that says
+/// whether any row keeps the whole from being rebased.
 struct PackedParts {
     std::int64_t row_factors;
+    std::int64_t row_tops;
+    std::int64_t not_rebasable;
     std::int64_t bytes;  ///< of all
 };
 /// \throws Error overflow ("packed weights") where the bytes do not fit in 63 bits

@@ -62,10 +62,12 @@ public:
             info_.support[static_cast<std::size_t>(variant)] = {true, Accumulation::promoted_128, ScaleRange::full};
         }
         // Decoded to bf16, activations outside its normal range flush. Weights' scales are taken apart row by row, and
-        // nvfp4's never leave it.
-        for (const Variant variant : {Variant::mxfp8, Variant::mxfp4, Variant::mxfp4_a4}) {
+        // nvfp4's never leave it. mxfp4_a4 becomes fp8 where nothing is lost by it, whose sums are promoted.
+        for (const Variant variant : {Variant::mxfp8, Variant::mxfp4}) {
             info_.support[static_cast<std::size_t>(variant)] = {true, Accumulation::fp32, ScaleRange::bf16};
         }
+        info_.support[static_cast<std::size_t>(Variant::mxfp4_a4)] = {true, Accumulation::promoted_128,
+                                                                      ScaleRange::bf16};
         for (const Variant variant : {Variant::mxfp4_a16, Variant::nvfp4, Variant::nvfp4_a16}) {
             info_.support[static_cast<std::size_t>(variant)] = {true, Accumulation::fp32, ScaleRange::full};
         }
@@ -102,7 +104,8 @@ public:
             return general;
         }
         if (const auto format = hopper::weight_format(spec)) {
-            return std::make_unique<hopper::DecodedPlan>(spec, options.device, *format, *chosen.kernel, processors,
+            return std::make_unique<hopper::DecodedPlan>(spec, options.device, *format, *chosen.kernel,
+                                                         hopper::rebased_kernel(spec, *chosen.kernel), processors,
                                                          std::move(general));
         }
         return std::make_unique<hopper::HopperPlan>(spec, options.device, *chosen.kernel, processors,

@@ -143,6 +143,59 @@ TEST(HopperPackedScales, EveryUe4m3CodeTimesEveryValueIsExact) {
     }
 }
 
+TEST(HopperRebased, EveryValueBelowEveryTopIsItsE4m3) {
+    for (const int most : {rebase_least, 100, 127, 128, 129, rebase_most}) {
+        const int base = row_base(most, ScaleCode::e2m1_exponent);
+        const int top = packed_ue8m0(most, base, ScaleCode::e2m1_exponent);
+        for (int span = 0; span <= rebase_span && most - span >= rebase_least; ++span) {
+            ASSERT_TRUE(is_rebasable(most - span, most));
+            const std::uint32_t stored = packed_ue8m0(most - span, base, ScaleCode::e2m1_exponent);
+            const std::uint32_t shift = static_cast<std::uint32_t>(rebase_shift(top)) * 0x00800080U;
+            const std::uint32_t factors = ue8m0_factors(stored | stored << 16) + shift;
+            for (std::uint32_t value = 0; value < 16; ++value) {
+                std::uint8_t codes[4][2];
+                for (auto& pair : codes) {
+                    pair[0] = pair[1] = static_cast<std::uint8_t>(value);
+                }
+                const double exact = product(e2m1_register<0>(e2m1_word(codes)), factors, 0);
+                ASSERT_TRUE(is_bf16(exact));
+                const std::uint32_t half = formats::float_bits(static_cast<float>(exact)) >> 16;
+                const std::uint32_t bytes = e4m3_of_bf16(half | half << 16, half | half << 16);
+                const auto wanted =
+                    std::ldexp(static_cast<double>(E2m1::decode(static_cast<std::uint8_t>(value))), rebase_top - span);
+                for (int byte = 0; byte < 4; ++byte) {
+                    const float found = E4m3::decode(static_cast<std::uint8_t>(bytes >> (8 * byte)));
+                    ASSERT_EQ(static_cast<double>(found), wanted) << "value " << value << ", span " << span;
+                    ASSERT_EQ(std::signbit(found), std::signbit(wanted));
+                }
+            }
+        }
+    }
+    EXPECT_FALSE(is_rebasable(100, 100 + rebase_span + 1));
+    EXPECT_FALSE(is_rebasable(rebase_least - 1, rebase_least));
+    EXPECT_FALSE(is_rebasable(rebase_most, rebase_most + 1));
+}
+
+TEST(HopperRebased, FourBytesKeepTheirOrder) {
+    EXPECT_EQ(byte_perm(0x33221100U, 0x77665544U, 0x7531U), 0x77553311U);
+    EXPECT_EQ(e4m3_of_bf16(0x80100010U, 0x00300020U), 0x03028101U);
+}
+
+TEST(HopperRebased, ActivationsMeetTheWeightsOfTheSameK) {
+    // A product of 32 of K takes, of thread c of four, bytes 4c … 4c + 3 of its first and of its second 16.
+    for (int thread = 0; thread < 4; ++thread) {
+        for (int step = 0; step < WeightBlock::steps; ++step) {
+            for (int reg = 0; reg < 4; reg += 2) {
+                for (int half = 0; half < 2; ++half) {
+                    const int k = fragment_place(thread, step, reg, half).k;
+                    EXPECT_EQ(k / 16, step);
+                    EXPECT_EQ(rebased_place(k % 16), thread * 4 + reg + half);
+                }
+            }
+        }
+    }
+}
+
 TEST(HopperPackedBlock, EveryValueHasOneHolder) {
     std::vector<int> holders(static_cast<std::size_t>(WeightBlock::rows * WeightBlock::depth));
     for (int thread = 0; thread < warpgroup; ++thread) {

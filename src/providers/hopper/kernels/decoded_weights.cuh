@@ -14,6 +14,11 @@
 /// words of the next. A warp loads weights, by plain copies of packed blocks (packed_weights.hpp), another rows of A, a
 /// third finds the tiles.
 ///
+/// Where all of a row's scales are near each other, on both sides of the product, mxfp4's operands can be rebased to
+/// one scale a row without loss, and are e4m3 then: twice as fast. Such sums are taken over into float32 every 128 of
+/// K, in pieces of 128 tokens. A stage is twice as deep. Whether it can be so, data decide: of two kernels that are
+/// launched one has nothing to do.
+///
 /// Shapes: four consumers and up to 64 tokens where the weights' way from memory is all that counts, two and up to 128
 /// or 256 where the products are.
 #pragma once
@@ -57,7 +62,7 @@ struct DecodedShape {
 
 /// What lies where in shared memory: stages of A, then W; buffers for y; barriers; the queue of tiles.
 struct DecodedSmem {
-    int block_bytes;
+    int block_bytes;  ///< of a consumer's in a stage
     DecodedShape shape;
 
     [[nodiscard]] constexpr int w_offset() const { return shape.tokens * row_bytes; }  ///< in a stage
@@ -82,28 +87,52 @@ struct DecodedSmem {
     [[nodiscard]] constexpr int bytes() const { return barrier_offset() + rest_bytes(stages()); }
 };
 
-/// One thread's factors of the two columns of y that it has: powers of two, or NaN, and the expert's alpha.
-struct ColumnFactors {
-    float of_row[2];
-    float alpha;
+/// One thread's factors of the two columns of y that it has: powers of two, or NaN, and the expert's alpha; and those
+/// of rows, where operands are rebased.
+template <bool rebased>
+class OwnFactors {
+public:
+    __device__ __forceinline__ OwnFactors(const Call& call, const PackedWeights& packed, const Route& route,
+                                          bool some_rows, const Tile& tile, int column, int thread)
+        : tokens_(route.token_factors + tile.row), rows_(tile.rows), some_rows_(some_rows) {
+        const std::int64_t own = static_cast<std::int64_t>(tile.expert) * packed.shape.row_blocks * WeightBlock::rows +
+                                 column + accumulator_row(thread, 0);
+#pragma unroll
+        for (int h = 0; h < 2; ++h) {
+            of_column_[h] = __ldg(packed.row_factors + own + h * 8);
+            if constexpr (rebased) {
+                // 2^(the row's largest scale): its exponent as packed, less what was added there and by rebasing.
+                const float top = __int_as_float(static_cast<int>(__ldg(packed.row_tops + own + h * 8)) << 23);
+                of_column_[h] *= top * 0x1p-126F * (0x1p0F / (1 << rebase_top));
+            }
+        }
+        alpha_ = call.alpha == nullptr ? 1.0F : __ldg(call.alpha + tile.expert);
+    }
+    /// Of row `at` of the tile.
+    [[nodiscard]] __device__ __forceinline__ float token(int at) const {
+        return rebased ? at < rows_ ? __ldg(tokens_ + at) : 0.0F : alpha_;
+    }
+    /// Whether this kernel stores the tile's row `at`, one that the tile has.
+    [[nodiscard]] __device__ __forceinline__ bool stores(int at) const {
+        return !some_rows_ || (__ldg(tokens_ + at) < 0.0F) != rebased;
+    }
+    [[nodiscard]] __device__ __forceinline__ bool some_rows() const { return some_rows_; }
+    /// \param which of the thread's two columns
+    [[nodiscard]] __device__ __forceinline__ float apply(float sum, int which, float token) const {
+        return sum * of_column_[which] * token;
+    }
 
-    __device__ __forceinline__ ColumnFactors(const Call& call, const PackedWeights& packed, int expert, int column,
-                                             int thread) {
-        const int own = column + accumulator_row(thread, 0);
-        const float* const factors =
-            packed.row_factors + static_cast<std::int64_t>(expert) * packed.shape.row_blocks * WeightBlock::rows;
-        of_row[0] = __ldg(factors + own);
-        of_row[1] = __ldg(factors + own + 8);
-        alpha = call.alpha == nullptr ? 1.0F : __ldg(call.alpha + expert);
-    }
-    [[nodiscard]] __device__ __forceinline__ float apply(float sum, int which) const {
-        return sum * of_row[which] * alpha;
-    }
+private:
+    const float* tokens_;
+    int rows_;
+    bool some_rows_;
+    float of_column_[2];
+    float alpha_;
 };
 
 /// Stores accumulators whose rows are 64 columns of y from `column` on, straight from registers.
-template <int tokens>
-__device__ __forceinline__ void store_from_registers(const Call& call, const ColumnFactors& factors,
+template <int tokens, class Factors>
+__device__ __forceinline__ void store_from_registers(const Call& call, const Factors& factors,
                                                      const float (&sums)[tokens / 2], const Tile& tile, int column,
                                                      int thread) {
     const int own_column = column + accumulator_row(thread, 0);
@@ -111,13 +140,14 @@ __device__ __forceinline__ void store_from_registers(const Call& call, const Col
 #pragma unroll
     for (int first = 0; first < tokens / 2; first += 4) {
         const int at = accumulator_column(thread, first) + odd;
+        const float token[2] = {factors.token(at - odd), factors.token(at - odd + 1)};
 #pragma unroll
         for (int h = 0; h < 2; ++h) {
             // Neighbouring columns of y lie in lanes 4 apart: of two rows, each lane ends up with both columns of one.
-            const float even_row = factors.apply(sums[first + h * 2], h);
-            const float odd_row = factors.apply(sums[first + h * 2 + 1], h);
+            const float even_row = factors.apply(sums[first + h * 2], h, token[0]);
+            const float odd_row = factors.apply(sums[first + h * 2 + 1], h, token[1]);
             const float received = __shfl_xor_sync(~0U, odd != 0 ? even_row : odd_row, 4);
-            if (at < tile.rows) {
+            if (at < tile.rows && factors.stores(at)) {
                 store_pair(call, tile.row + at, own_column + h * 8 - odd, odd != 0 ? received : even_row,
                            odd != 0 ? odd_row : received);
             }
@@ -129,11 +159,10 @@ __device__ __forceinline__ void store_from_registers(const Call& call, const Col
 /// \param buffers  of this warpgroup: `count` of SmemPlan::y_buffer_bytes
 /// \param next     the buffer that comes next
 /// \param barrier  number of a barrier of this warpgroup alone
-template <int tokens, int count>
-__device__ __forceinline__ void store_by_buffers(const Call& call, const CUtensorMap* y_map,
-                                                 const ColumnFactors& factors, const float (&sums)[tokens / 2],
-                                                 const Tile& tile, int column, ptx::SharedAddress buffers, int& next,
-                                                 int barrier, int thread) {
+template <int tokens, int count, class Factors>
+__device__ __forceinline__ void store_by_buffers(const Call& call, const CUtensorMap* y_map, const Factors& factors,
+                                                 const float (&sums)[tokens / 2], const Tile& tile, int column,
+                                                 ptx::SharedAddress buffers, int& next, int barrier, int thread) {
 #pragma unroll
     for (int chunk = 0; chunk < tokens / 64; ++chunk) {
         if (chunk * 64 >= tile.rows) {
@@ -142,23 +171,36 @@ __device__ __forceinline__ void store_by_buffers(const Call& call, const CUtenso
         if (thread == 0) {
             ptx::bulk_wait_read<count - 1>();
         }
-        ptx::named_barrier(barrier, warpgroup);
+        const int own = chunk * 64 + thread % 64;
+        const bool all = !factors.some_rows()
+                             ? (ptx::named_barrier(barrier, warpgroup), true)
+                             : ptx::named_barrier_all(barrier, warpgroup, own >= tile.rows || factors.stores(own));
         const ptx::SharedAddress buffer = buffers + next * SmemPlan::y_buffer_bytes;
 #pragma unroll
         for (int step = 0; step < 4; ++step) {
             std::uint32_t bits[4];
 #pragma unroll
-            for (int i = 0; i < 4; ++i) {  // 8 tokens by 8 columns each
-                const int first = chunk * 32 + (step * 2 + i / 2) * 4 + i % 2 * 2;
-                bits[i] = pack(call.dst, factors.apply(sums[first], i % 2), factors.apply(sums[first + 1], i % 2));
+            for (int half = 0; half < 2; ++half) {  // 8 tokens
+                const int first = chunk * 32 + (step * 2 + half) * 4;
+                const int at = accumulator_column(thread, first);
+                const float token[2] = {factors.token(at), factors.token(at + 1)};
+#pragma unroll
+                for (int h = 0; h < 2; ++h) {  // 8 columns each
+                    bits[half * 2 + h] = pack(call.dst, factors.apply(sums[first + h * 2], h, token[0]),
+                                              factors.apply(sums[first + h * 2 + 1], h, token[1]));
+                }
             }
             ptx::stmatrix_x4_transposed(buffer + stmatrix_transposed_offset(thread, step), bits[0], bits[1], bits[2],
                                         bits[3]);
         }
         ptx::fence_async_shared();
         ptx::named_barrier(barrier, warpgroup);
-        copy_out(call, y_map, buffer, {tile.expert, tile.row + chunk * 64, tile.rows - chunk * 64, column, wgmma_rows},
-                 column, thread);
+        const TilePart part{tile.expert, tile.row + chunk * 64, tile.rows - chunk * 64, column, wgmma_rows};
+        if (all) {
+            copy_out(call, y_map, buffer, part, column, thread);
+        } else {
+            copy_rows(call, buffer, part, column, thread, [&](int row) { return factors.stores(chunk * 64 + row); });
+        }
         if (thread == 0) {
             ptx::bulk_commit();
         }
@@ -183,17 +225,27 @@ __device__ __forceinline__ void with_columns(int rows, const Act& act) {
 template <class Kind>
 __global__ void __launch_bounds__(Kind::shape.threads(), 1)
     decoded_weights(const __grid_constant__ Maps maps, const __grid_constant__ Call call,
-                    const __grid_constant__ PackedWeights packed) {
+                    const __grid_constant__ PackedWeights packed, const __grid_constant__ Route route) {
     constexpr DecodedShape shape = Kind::shape;
     using Fragments = WeightFragments<Kind::format>;
     constexpr int block_bytes = Fragments::block.bytes();
-    constexpr DecodedSmem plan{block_bytes, shape};
+    constexpr int depths = Kind::rebased ? 2 : 1;  // of blocks in a stage
+    constexpr DecodedSmem plan{block_bytes * depths, shape};
     constexpr int stages = plan.stages();
     static_assert(stages >= 3 && block_bytes % 16 == 0);
     extern __shared__ __align__(swizzle_bytes) std::uint8_t memory[];
     const ptx::SharedAddress shared = ptx::shared_address(memory);
     const RingBarriers<stages> ring{shared + plan.barrier_offset()};
     const TileQueue<stages> queue{shared + plan.tile_offset()};
+    bool some_rows = Kind::rebased;
+    if (route.rows_differ != nullptr) {
+        ptx::wait_for_kernel_before();
+        const bool can_rebase = __ldcg(packed.not_rebasable) == 0;
+        if (Kind::rebased ? !can_rebase : can_rebase && __ldcg(route.rows_differ) == 0) {
+            return;
+        }
+        some_rows = can_rebase;
+    }
     if (threadIdx.x == 0) {
         queue.init();
         ring.init(2, shape.consumers * (warpgroup / 32));
@@ -202,7 +254,7 @@ __global__ void __launch_bounds__(Kind::shape.threads(), 1)
 
     // From one lane to all, so that the compiler knows that it is the same for a warp.
     const int role = __shfl_sync(~0U, static_cast<int>(threadIdx.x) / warpgroup, 0);
-    const int steps = packed.shape.depths;
+    const int steps = ceil_div(packed.shape.depths, depths);
     Tiles<stages> tiles(queue);
     Tile tile{};
     RingPlace<stages> place;
@@ -222,10 +274,14 @@ __global__ void __launch_bounds__(Kind::shape.threads(), 1)
                 for (int step = 0; step < steps && leader; ++step) {
                     ptx::mbarrier_wait(ring.empty(place.stage), place.parity ^ 1);
                     const ptx::SharedAddress barrier = ring.full(place.stage);
-                    ptx::mbarrier_arrive_expect(barrier, blocks * block_bytes);
-                    ptx::bulk_load(shared + place.stage * plan.stage_bytes() + plan.w_offset(), source,
-                                   blocks * block_bytes, barrier, policy);
-                    source += stride;
+                    const int count = min(packed.shape.depths - step * depths, depths);
+                    ptx::mbarrier_arrive_expect(barrier, count * blocks * block_bytes);
+                    for (int depth = 0; depth < count; ++depth) {
+                        ptx::bulk_load(shared + place.stage * plan.stage_bytes() + plan.w_offset() +
+                                           depth * shape.consumers * block_bytes,
+                                       source, blocks * block_bytes, barrier, policy);
+                        source += stride;
+                    }
                     place.advance();
                 }
                 __syncwarp();
@@ -246,8 +302,9 @@ __global__ void __launch_bounds__(Kind::shape.threads(), 1)
                     const ptx::SharedAddress a = shared + place.stage * plan.stage_bytes();
                     ptx::mbarrier_arrive_expect(barrier, boxes * box_rows * row_bytes);
                     for (int box = 0; box < boxes; ++box) {
-                        ptx::tma_load_2d(a + box * box_rows * row_bytes, map, barrier, step * WeightBlock::depth,
-                                         tile.row + box * box_rows, ptx::Evict::last);
+                        ptx::tma_load_2d(a + box * box_rows * row_bytes, map, barrier,
+                                         step * depths * WeightBlock::depth, tile.row + box * box_rows,
+                                         ptx::Evict::last);
                     }
                     place.advance();
                 }
@@ -265,20 +322,14 @@ __global__ void __launch_bounds__(Kind::shape.threads(), 1)
         const ptx::SharedAddress buffers = shared + plan.y_offset() + role * shape.y_buffers * SmemPlan::y_buffer_bytes;
         int next_buffer = 0;
         const auto release = [&](int stage) {
+            __syncwarp();  // what other lanes have read is read
             if (thread % 32 == 0) {
                 ptx::mbarrier_arrive(ring.empty(stage));
             }
         };
-        // A tile of at most `tokens` rows, from the ring to y.
-        const auto do_tile = [&]<int tokens>(std::integral_constant<int, tokens>) {
-            using Product = ptx::WgmmaRegisters<tokens>;
-            const int column = tile.column + role * wgmma_rows;
-            const ColumnFactors factors(call, packed, tile.expert, column, thread);
-            float sums[Product::registers];
-#pragma unroll
-            for (float& sum : sums) {
-                sum = 0.0F;  // not left to the first product: all shapes' sums would be live from tile to tile
-            }
+        const auto release_before = [&] { release(place.stage == 0 ? stages - 1 : place.stage - 1); };
+        const auto sum_decoded = [&]<int tokens>(float(&sums)[tokens / 2]) {
+            using Product = ptx::WgmmaRegisters<ptx::Bf16, tokens>;
             std::uint32_t fragments[2][8];
             for (int step = 0; step < steps; ++step) {
                 ptx::mbarrier_wait(ring.full(place.stage), place.parity);
@@ -298,16 +349,82 @@ __global__ void __launch_bounds__(Kind::shape.threads(), 1)
                     ptx::wgmma_commit();
                     ptx::wgmma_wait<1>();
                     if (half == 0 && step > 0) {
-                        release(place.stage == 0 ? stages - 1 : place.stage - 1);
+                        release_before();
                     }
                 }
                 place.advance();
             }
             ptx::wgmma_wait<0>();
             ptx::settle(sums);
+            release_before();
+        };
+        const auto sum_rebased = [&]<int tokens>(float(&sums)[tokens / 2], int column) {
+            constexpr int piece_tokens = tokens < 128 ? tokens : 128;
+            using Product = ptx::WgmmaRegisters<ptx::E4m3, piece_tokens>;
+            // How far the factors of the thread's two rows are moved, as a pair of exponents.
+            const std::uint8_t* const tops =
+                packed.row_tops + static_cast<std::int64_t>(tile.expert) * packed.shape.row_blocks * WeightBlock::rows +
+                column + accumulator_row(thread, 0);
+            const std::uint32_t shift = (static_cast<std::uint32_t>(rebase_shift(__ldg(tops))) << 7) +
+                                        (static_cast<std::uint32_t>(rebase_shift(__ldg(tops + 8))) << 23);
+            float part[Product::registers];
+            for (int step = 0; step < steps; ++step) {
+                ptx::mbarrier_wait(ring.full(place.stage), place.parity);
+                const ptx::SharedAddress at = place.stage * plan.stage_bytes();
+                std::uint32_t fragments[depths * 2][4];
+#pragma unroll
+                for (int depth = 0; depth < depths; ++depth) {
+                    if (depth == 0 || step * depths + depth < packed.shape.depths) {
+                        const Fragments stored(own_block + at + depth * shape.consumers * block_bytes, own);
+                        stored.decode_rebased(0, fragments[depth * 2], shift);
+                        stored.decode_rebased(1, fragments[depth * 2 + 1], shift);
+                    } else {
+#pragma unroll
+                        for (int i = 0; i < 8; ++i) {
+                            fragments[depth * 2 + i / 4][i % 4] = 0;
+                        }
+                    }
+                }
+                const std::uint32_t right = ptx::swizzled_128_descriptor(shared + at);
+#pragma unroll
+                for (int piece = 0; piece < tokens / piece_tokens; ++piece) {
+                    ptx::settle(part);  // no value to carry over: no move to make
+                    ptx::wgmma_fence();
+#pragma unroll
+                    for (int i = 0; i < depths * 2; ++i) {  // 32 of K each
+                        Product::issue(part, fragments[i], right + piece * (piece_tokens * row_bytes / 16) + i * 2,
+                                       i > 0);
+                    }
+                    ptx::wgmma_commit();
+                    ptx::wgmma_wait<0>();
+                    ptx::settle(part);
+                    if (piece == tokens / piece_tokens - 1) {
+                        release(place.stage);
+                    }
+#pragma unroll
+                    for (int i = 0; i < Product::registers; ++i) {
+                        sums[piece * Product::registers + i] += part[i];
+                    }
+                }
+                place.advance();
+            }
+        };
+        // A tile of at most `tokens` rows, from the ring to y.
+        const auto do_tile = [&]<int tokens>(std::integral_constant<int, tokens>) {
+            const int column = tile.column + role * wgmma_rows;
+            const OwnFactors<Kind::rebased> factors(call, packed, route, some_rows, tile, column, thread);
+            float sums[tokens / 2];
+#pragma unroll
+            for (float& sum : sums) {
+                sum = 0.0F;  // not left to the first product: all shapes' sums would be live from tile to tile
+            }
+            if constexpr (Kind::rebased) {
+                sum_rebased.template operator()<tokens>(sums, column);
+            } else {
+                sum_decoded.template operator()<tokens>(sums);
+            }
             int storing = thread;
             asm volatile("" : "+r"(storing));  // addresses are made here, not kept in registers from tile to tile
-            release(place.stage == 0 ? stages - 1 : place.stage - 1);
             if constexpr (Kind::shape.y_buffers > 0) {
                 if (call.y_map) {
                     store_by_buffers<tokens, Kind::shape.y_buffers>(call, &maps.y, factors, sums, tile, column, buffers,
@@ -321,12 +438,13 @@ __global__ void __launch_bounds__(Kind::shape.threads(), 1)
             if (role * wgmma_rows >= tile.columns || tile.column + role * wgmma_rows >= call.columns) {
                 for (int step = 0; step < steps; ++step) {  // nothing for this warpgroup
                     ptx::mbarrier_wait(ring.full(place.stage), place.parity);
-                    __syncwarp();
                     release(place.stage);
                     place.advance();
                 }
             } else {
-                with_columns<shape.many() ? 64 : 8, shape.many() ? 64 : 0, shape.tokens>(tile.rows, do_tile);
+                // Rebased tiles come in whole pieces.
+                with_columns<shape.many() ? 64 : 8, shape.many() && !Kind::rebased ? 64 : 0, shape.tokens>(tile.rows,
+                                                                                                           do_tile);
             }
         }
         if (shape.y_buffers > 0 && thread == 0) {

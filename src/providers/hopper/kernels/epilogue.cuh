@@ -108,23 +108,29 @@ struct TilePart {
     int columns;  ///< of the sums, from the first on: a multiple of 64
 };
 
-/// One full buffer, 64 rows × 64 columns of 2 bytes, swizzled, to y's columns from `column` on: by the copy engine
-/// where all rows are the expert's, else by the warpgroup's threads, 16 bytes at a time.
-__device__ __forceinline__ void copy_out(const Call& call, const CUtensorMap* y_map, ptx::SharedAddress buffer,
-                                         const TilePart& part, int column, int thread) {
-    if (part.rows >= wgmma_rows) {
-        if (thread == 0 && column < call.columns) {
-            ptx::tma_store_2d(y_map, buffer, column, part.row);
-        }
-        return;
-    }
-    for (int piece = thread; piece < part.rows * 8; piece += warpgroup) {
+/// Rows of a full buffer, 64 rows × 64 columns of 2 bytes, swizzled, to y's columns from `column` on, those of the
+/// expert's that `wanted` is true of: by the warpgroup's threads, 16 bytes at a time.
+template <class Wanted>
+__device__ __forceinline__ void copy_rows(const Call& call, ptx::SharedAddress buffer, const TilePart& part, int column,
+                                          int thread, const Wanted& wanted) {
+    const int rows = min(part.rows, wgmma_rows);
+    for (int piece = thread; piece < rows * 8; piece += warpgroup) {
         const int at = column + piece % 8 * 8;
-        if (at < call.columns) {
+        if (at < call.columns && wanted(piece / 8)) {
             const std::int64_t target = static_cast<std::int64_t>(part.row + piece / 8) * call.columns + at;
             *reinterpret_cast<int4*>(static_cast<std::uint16_t*>(call.y) + target) =
                 ptx::load_shared_4(buffer + swizzled_offset(piece / 8, piece % 8));
         }
+    }
+}
+
+/// All of the expert's rows of a full buffer: by the copy engine where it has 64.
+__device__ __forceinline__ void copy_out(const Call& call, const CUtensorMap* y_map, ptx::SharedAddress buffer,
+                                         const TilePart& part, int column, int thread) {
+    if (part.rows < wgmma_rows) {
+        copy_rows(call, buffer, part, column, thread, [](int) { return true; });
+    } else if (thread == 0 && column < call.columns) {
+        ptx::tma_store_2d(y_map, buffer, column, part.row);
     }
 }
 

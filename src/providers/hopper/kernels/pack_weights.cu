@@ -22,6 +22,7 @@ __global__ void __launch_bounds__(threads, 1) pack_row_block(const __grid_consta
     __shared__ std::uint8_t values[rows][tile_bytes + 4];
     __shared__ std::uint8_t codes[rows][groups];
     __shared__ int largest[rows];
+    __shared__ int smallest[rows];
     __shared__ int has_nan[rows];
 
     const int thread = static_cast<int>(threadIdx.x);
@@ -35,12 +36,14 @@ __global__ void __launch_bounds__(threads, 1) pack_row_block(const __grid_consta
     };
     if (thread < rows) {
         largest[thread] = 0;
+        smallest[thread] = nan_code;
         has_nan[thread] = 0;
     }
     __syncthreads();
     {
         const int row = thread / (threads / rows);
         int most = 0;
+        int least = nan_code;
         bool nan = false;
         if (first_row + row < call.n) {
             for (std::int64_t column = thread % (threads / rows); column < call.scale_columns;
@@ -48,9 +51,11 @@ __global__ void __launch_bounds__(threads, 1) pack_row_block(const __grid_consta
                 const int code = scale_code(first_row + row, column);
                 nan = nan || code == nan_code;
                 most = code != nan_code && code > most ? code : most;
+                least = code < least ? code : least;
             }
         }
         atomicMax(&largest[row], most);
+        atomicMin(&smallest[row], least);
         if (nan) {
             has_nan[row] = 1;
         }
@@ -82,9 +87,10 @@ __global__ void __launch_bounds__(threads, 1) pack_row_block(const __grid_consta
         for (int at = thread; at < rows * groups; at += threads) {
             const int row = at / groups;
             const std::int64_t column = static_cast<std::int64_t>(depth) * block.groups() + at % groups;
-            codes[row][at % groups] = first_row + row < call.n && column < call.scale_columns
-                                          ? static_cast<std::uint8_t>(scale_code(first_row + row, column))
-                                          : std::uint8_t{0};
+            // What is not there is packed as NaN is: as a number that keeps out of the way.
+            codes[row][at % groups] = static_cast<std::uint8_t>(first_row + row < call.n && column < call.scale_columns
+                                                                    ? scale_code(first_row + row, column)
+                                                                    : nan_code);
         }
         __syncthreads();
 
@@ -134,9 +140,10 @@ __global__ void __launch_bounds__(threads, 1) pack_row_block(const __grid_consta
                 const int row = at / block.groups();
                 const int group = at % block.groups();
                 const int code = codes[row][own * block.groups() + group];
-                std::uint8_t stored = 8;  // of a group that has no values: any number
+                std::uint8_t stored = 8;  // of a group without values: any number
                 if (is_ue8m0) {
-                    stored = code == nan_code ? stored : packed_ue8m0(code, row_base(largest[row], left_out), left_out);
+                    stored = packed_ue8m0(code == nan_code ? largest[row] : code, row_base(largest[row], left_out),
+                                          left_out);
                 } else if (code != nan_code && code != 0) {
                     stored = packed_ue4m3(code);
                 }
@@ -148,7 +155,14 @@ __global__ void __launch_bounds__(threads, 1) pack_row_block(const __grid_consta
     if (thread < rows) {
         const int power = is_ue8m0 ? row_base(largest[thread], left_out) : left_out - ScaleCode::ue4m3_raised;
         const float factor = has_nan[thread] != 0 ? __int_as_float(0x7FC00000) : __int_as_float((power + 127) << 23);
-        call.row_factors[expert * call.shape.row_blocks * rows + first_row + thread] = factor;
+        const std::int64_t at = expert * call.shape.row_blocks * rows + first_row + thread;
+        call.row_factors[at] = factor;
+        if constexpr (format == WeightFormat::e2m1_ue8m0) {
+            call.row_tops[at] = packed_ue8m0(largest[thread], row_base(largest[thread], left_out), left_out);
+            if (!is_rebasable(smallest[thread], largest[thread])) {
+                *call.not_rebasable = 1;
+            }
+        }
     }
 }
 

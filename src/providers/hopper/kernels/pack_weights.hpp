@@ -16,8 +16,10 @@ namespace moegemm::hopper {
 struct PackCall {
     std::uint8_t* blocks;
     float* row_factors;
-    const std::uint8_t* w;        ///< (E, N, K · bits / 8)
-    const std::uint8_t* w_scale;  ///< codes of E matrices of (N, scale_columns)
+    std::uint8_t* row_tops;
+    std::uint32_t* not_rebasable;  ///< 0 before
+    const std::uint8_t* w;         ///< (E, N, K · bits / 8)
+    const std::uint8_t* w_scale;   ///< codes of E matrices of (N, scale_columns)
     ScaleLayout layout;
     std::int64_t n;
     std::int64_t row_bytes;  ///< of W

@@ -13,7 +13,8 @@
 ///   │ values         │ scales │
 ///   └────────────────┴────────┘
 ///
-/// After the blocks of all experts follows one f32 a row, which the row's sums are multiplied by.
+/// After the blocks of all experts follow one f32 a row, which the row's sums are multiplied by, one byte a row, its
+/// largest scale as it is packed, and a word that says whether some row's scales are too far apart for e4m3.
 ///
 /// Values lie as the left operand's fragments (PTX ISA, "WGMMA .m64nNk16 A fragment"): thread t of 128 holds rows g and
 /// g + 8 of a step of 16 of K, g = t / 32 · 16 + t % 32 / 4, at k = 2c, 2c + 1, 2c + 8 and 2c + 9, c = t % 4. What it
@@ -92,8 +93,18 @@ struct PackedShape {
 /// What a launch gets of them.
 struct PackedWeights {
     const std::uint8_t* blocks;
-    const float* row_factors;  ///< (E, ⌈N / 64⌉ · 64)
+    const float* row_factors;            ///< (E, ⌈N / 64⌉ · 64)
+    const std::uint8_t* row_tops;        ///< the same: each row's largest scale as it is packed (mxfp4)
+    const std::uint32_t* not_rebasable;  ///< other than 0 where a row's scales are too far apart for e4m3
     PackedShape shape;
+};
+
+/// Which of two kernels does which rows of a call, where `rows_differ` is not null: with weights that can be rebased,
+/// that of rebased operands does the rows whose factor is not negative, and that of bf16 the others; with other
+/// weights, that of bf16 does all.
+struct Route {
+    const std::uint32_t* rows_differ;  ///< other than 0 where some factor is negative
+    const float* token_factors;        ///< (R), of rebased activations; NaN is not negative
 };
 
 /// The k, within a block, of one of the eight values that a thread holds of a row pair and step, as register `reg` of

@@ -15,6 +15,21 @@
 
 namespace moegemm::hopper {
 
+/// Four bytes of the eight of `low` and `high`, each chosen by a digit of `selector` (PTX ISA, "prmt").
+[[nodiscard]] MOEGEMM_HD constexpr std::uint32_t byte_perm(std::uint32_t low, std::uint32_t high,
+                                                           std::uint32_t selector) {
+#if defined(__CUDA_ARCH__)
+    return __byte_perm(low, high, selector);
+#else
+    const std::uint64_t both = std::uint64_t{high} << 32 | low;
+    std::uint32_t result = 0;
+    for (std::uint32_t i = 0; i < 4; ++i) {
+        result |= (static_cast<std::uint32_t>(both >> ((selector >> (4 * i) & 7U) * 8)) & 0xFFU) << (8 * i);
+    }
+    return result;
+#endif
+}
+
 /// Eight e2m1 codes as one word. Each half-word has four values, of registers 0 … 3, in it, the low one those of even
 /// k; the magnitude of register 2's lies in the other half.
 ///
@@ -109,5 +124,33 @@ struct ScaleCode {
     constexpr std::uint32_t bias = static_cast<std::uint32_t>(ScaleCode::ue4m3_bias) << 7;
     return (pair << 4) + (bias << 16 | bias);
 }
+
+/// The way to e4m3, for operands whose rows have all their scales within `rebase_span` binades: each row's largest
+/// scale becomes 2^6, so that e2m1's 6 is 384 there, and 0.5 · 2^-span is e4m3's smallest subnormal. The bits of such a
+/// number in bf16, × 2^-120, are those of e4m3 with more zeros.
+inline constexpr int rebase_span = 14;
+/// What a row's largest scale is raised to, as a power of two.
+inline constexpr int rebase_top = 6;
+/// Beyond these, products of scales could leave f32 before they meet: of ue8m0 codes.
+inline constexpr int rebase_least = 127 - 60;
+inline constexpr int rebase_most = 127 + 60;
+/// Whether a row's scales, between these codes, can be rebased without loss.
+[[nodiscard]] MOEGEMM_HD constexpr bool is_rebasable(int least, int most) {
+    return most - least <= rebase_span && least >= rebase_least && most <= rebase_most;
+}
+/// What is added to the exponents of a row's factors for that, given that of its largest scale's: 2^-120 · 2^6 instead
+/// of 2^-126 · 2^(code - 127).
+[[nodiscard]] MOEGEMM_HD constexpr int rebase_shift(int largest_exponent) {
+    return 127 + ScaleCode::e2m1_exponent - ScaleCode::e4m3_exponent + rebase_top - largest_exponent;
+}
+/// Four e4m3 values from two registers of bf16 pairs, in their order.
+[[nodiscard]] MOEGEMM_HD constexpr std::uint32_t e4m3_of_bf16(std::uint32_t first, std::uint32_t second) {
+    const std::uint32_t magnitudes = byte_perm(first >> 4, second >> 4, 0x6420);
+    const std::uint32_t signs = byte_perm(first, second, 0x7531);
+    return (signs & 0x80808080U) | (magnitudes & 0x7F7F7F7FU);
+}
+/// Where value k of a group of 16 lies among e4m3 activations, so that they meet the weights of the same k: thread c of
+/// four has k = 2c, 2c + 1, 2c + 8 and 2c + 9 together.
+[[nodiscard]] MOEGEMM_HD constexpr int rebased_place(int k) { return k % 8 / 2 * 4 + k / 8 * 2 + k % 2; }
 
 }  // namespace moegemm::hopper

@@ -1,13 +1,19 @@
 #include "providers/hopper/kernels/widen.hpp"
 
+#include <algorithm>
+
 #include <cuda_bf16.h>
 #include <cuda_fp8.h>
+
+#include "providers/hopper/kernels/row_owner.cuh"
+#include "providers/hopper/ptx/warpgroup.cuh"
 
 namespace moegemm::hopper {
 namespace {
 
 constexpr int threads = 128;
-constexpr int values = 16;  ///< that a thread takes at once
+constexpr int values = 8;   ///< that a thread makes 16 bytes of
+constexpr int at_once = 4;  ///< such pieces: loads that are under way together
 
 /// The scale of a code as f32: 2^(code - 127), or ue4m3's value with its 7 bits.
 template <DType scale>
@@ -44,69 +50,83 @@ __device__ __forceinline__ void decode(std::uint32_t word, float* out) {
     }
 }
 
-/// A block a row.
+/// Of a whole block.
 template <DType a, DType scale>
-__global__ void __launch_bounds__(threads) widen(const __grid_constant__ WidenCall call) {
+__device__ __forceinline__ void widen_row(const WidenCall& call, int row) {
     constexpr int bits = a == DType::e2m1x2 ? 4 : 8;
     constexpr int group = scale == DType::ue8m0 ? 32 : 16;
     constexpr int words = values * bits / 32;
-    asm volatile("griddepcontrol.launch_dependents;");
-    const int row = static_cast<int>(blockIdx.x);
-    // The row's expert: as many experts as end at it or before it, whatever m_indptr holds.
-    const int lane = static_cast<int>(threadIdx.x) % 32;
-    int expert = 0;
-    for (int first = 0; first < call.experts; first += 32) {
-        const bool before = first + lane < call.experts && __ldg(call.m_indptr + first + lane + 1) <= row;
-        expert += __popc(__ballot_sync(~0U, before));
-    }
-    if (expert >= call.experts) {
+    const RowOwner owner = owner_of(call.m_indptr, call.experts, row);
+    if (owner.expert < 0) {
         return;
     }
-    const int first_row = __ldg(call.m_indptr + expert);
-    if (first_row < 0 || first_row > row) {
-        return;
-    }
+    const RowScales scales(call, owner, row);
     const std::uint8_t* const source = call.a + static_cast<std::int64_t>(row) * (call.depth * bits / 8);
     std::uint16_t* const target = call.out + static_cast<std::int64_t>(row) * call.depth;
-    for (int k = static_cast<int>(threadIdx.x) * values; k < call.depth; k += threads * values) {
-        std::uint32_t codes[words];
-        if constexpr (words == 4) {
-            const uint4 four = __ldg(reinterpret_cast<const uint4*>(source + k));
-            codes[0] = four.x;
-            codes[1] = four.y;
-            codes[2] = four.z;
-            codes[3] = four.w;
-        } else {
-            const uint2 two = __ldg(reinterpret_cast<const uint2*>(source + k / 2));
-            codes[0] = two.x;
-            codes[1] = two.y;
-        }
-        const float factor =
-            scale_of<scale>(__ldg(call.a_scale + scales::a_scale_index(call.layout, row, k / group, expert, first_row,
-                                                                       call.rows, call.scale_columns)));
-        std::uint32_t pairs[values / 2];
+    for (int first = static_cast<int>(threadIdx.x) * values; first < call.depth; first += threads * values * at_once) {
+        std::uint32_t codes[at_once][words];
+        std::uint32_t scale_codes[at_once];
 #pragma unroll
-        for (int word = 0; word < words; ++word) {
-            constexpr int count = values / words;
-            float decoded[count];
-            decode<a>(codes[word], decoded);
-#pragma unroll
-            for (int i = 0; i < count; i += 2) {
-                const __nv_bfloat162 pair = __floats2bfloat162_rn(decoded[i] * factor, decoded[i + 1] * factor);
-                memcpy(&pairs[(word * count + i) / 2], &pair, sizeof pair);
+        for (int i = 0; i < at_once; ++i) {
+            const int k = min(first + i * threads * values, call.depth - values);
+            if constexpr (words == 2) {
+                const uint2 two = __ldg(reinterpret_cast<const uint2*>(source + k));
+                codes[i][0] = two.x;
+                codes[i][1] = two.y;
+            } else {
+                codes[i][0] = __ldg(reinterpret_cast<const std::uint32_t*>(source + k / 2));
             }
+            scale_codes[i] = scales.code(k / group);
         }
 #pragma unroll
-        for (int i = 0; i < values / 8; ++i) {
-            *reinterpret_cast<uint4*>(target + k + i * 8) =
-                make_uint4(pairs[i * 4], pairs[i * 4 + 1], pairs[i * 4 + 2], pairs[i * 4 + 3]);
+        for (int i = 0; i < at_once; ++i) {
+            const int k = first + i * threads * values;
+            if (k >= call.depth) {
+                break;
+            }
+            const float factor = scale_of<scale>(scale_codes[i]);
+            std::uint32_t pairs[values / 2];
+#pragma unroll
+            for (int word = 0; word < words; ++word) {
+                constexpr int count = values / words;
+                float decoded[count];
+                decode<a>(codes[i][word], decoded);
+#pragma unroll
+                for (int j = 0; j < count; j += 2) {
+                    const __nv_bfloat162 pair = __floats2bfloat162_rn(decoded[j] * factor, decoded[j + 1] * factor);
+                    memcpy(&pairs[(word * count + j) / 2], &pair, sizeof pair);
+                }
+            }
+            *reinterpret_cast<uint4*>(target + k) = make_uint4(pairs[0], pairs[1], pairs[2], pairs[3]);
+        }
+    }
+}
+
+template <DType a, DType scale>
+__global__ void __launch_bounds__(threads) widen(const __grid_constant__ WidenCall call) {
+    ptx::let_next_kernel_start();
+    const bool choice = call.rows_differ != nullptr;
+    bool all = true;
+    if (choice) {
+        ptx::wait_for_kernel_before();
+        all = __ldcg(call.not_rebasable) != 0;
+        if (!all && __ldcg(call.rows_differ) == 0) {
+            return;
+        }
+    }
+    for (int row = static_cast<int>(blockIdx.x); row < call.rows; row += static_cast<int>(gridDim.x)) {
+        if (all || __ldcg(call.token_factors + row) < 0.0F) {
+            widen_row<a, scale>(call, row);
         }
     }
 }
 
 template <DType a, DType scale>
 cudaError_t launch(const WidenCall& call, cudaStream_t stream) {
-    widen<a, scale><<<static_cast<unsigned>(call.rows), threads, 0, stream>>>(call);
+    // Where there is likely nothing to do, few blocks look.
+    constexpr int few_blocks = 2048;
+    const int blocks = call.rows_differ == nullptr ? call.rows : std::min(call.rows, few_blocks);
+    widen<a, scale><<<static_cast<unsigned>(blocks), threads, 0, stream>>>(call);
     return cudaGetLastError();
 }
 

@@ -22,9 +22,24 @@ __device__ __forceinline__ void setmaxnreg_inc() {
 /// allowed to start earlier (PTX ISA, "griddepcontrol").
 __device__ __forceinline__ void wait_for_kernel_before() { asm volatile("griddepcontrol.wait;" ::: "memory"); }
 
+/// Lets the stream's next kernel start where it is allowed to, once all CTAs have said so or ended.
+__device__ __forceinline__ void let_next_kernel_start() { asm volatile("griddepcontrol.launch_dependents;"); }
+
 /// A barrier of `threads` threads; number 0 is __syncthreads'.
 __device__ __forceinline__ void named_barrier(int number, int threads) {
     asm volatile("bar.sync %0, %1;" ::"r"(number), "r"(threads) : "memory");
+}
+
+/// The same barrier, and whether `value` is true of all threads.
+__device__ __forceinline__ bool named_barrier_all(int number, int threads, bool value) {
+    int all;
+    asm volatile(
+        "{\n.reg .pred p;\nsetp.ne.s32 p, %3, 0;\nbarrier.cta.red.and.aligned.pred p, %1, %2, p;\n"
+        "selp.s32 %0, 1, 0, p;\n}"
+        : "=r"(all)
+        : "r"(number), "r"(threads), "r"(static_cast<int>(value))
+        : "memory");
+    return all != 0;
 }
 
 /// Arrives at such a barrier without waiting.

@@ -53,10 +53,10 @@ inline constexpr std::uint32_t upper_descriptor = (1024 / 16) | (std::uint32_t{1
 template <class Left, class Right, int N>
 struct Wgmma;
 
-/// The same of bf16, k = 16, whose left operand is in registers: four pairs of values a thread, of rows g and g + 8 at
-/// k = 2c and of both at k = 2c + 8 (PTX ISA, "WGMMA .m64nNk16 A fragment"). They must not change until the product has
-/// been waited for.
-template <int N>
+/// The same with the left operand in registers, which must not change until the product has been waited for: of bf16
+/// four pairs of values a thread, of rows g and g + 8 at k = 2c and of both at k = 2c + 8 (PTX ISA, "WGMMA .m64nNk16 A
+/// fragment"); of e4m3 fours, at k = 4c and k = 4c + 16.
+template <class Type, int N>
 struct WgmmaRegisters;
 
 // Assembler text names an instruction's registers by number, so that each N has its own list.
@@ -98,20 +98,24 @@ struct WgmmaRegisters;
         }                                                                                                             \
     };
 // The same with the left operand in registers: R0 … R3 are the numbers of the operands that hold it.
-#define MOEGEMM_WGMMA_REGISTERS(N, R0, R1, R2, R3, B, P, LIST, COUNT)                                                 \
+#define MOEGEMM_WGMMA_REGISTERS(TYPE, N, K, TYPES, TAIL, R0, R1, R2, R3, B, P, LIST, COUNT)                            \
     template <>                                                                                                       \
-    struct WgmmaRegisters<N> {                                                                                        \
+    struct WgmmaRegisters<TYPE, N> {                                                                                  \
         static constexpr int registers = COUNT;                                                                       \
         __device__ static __forceinline__ void issue(float (&d)[COUNT], const std::uint32_t* left,                    \
                                                      std::uint32_t right, int accumulate) {                           \
             const std::uint64_t b = std::uint64_t{upper_descriptor} << 32 | right;                                    \
             asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %" #P ", 0;\n"                                            \
-                         "wgmma.mma_async.sync.aligned.m64n" #N "k16.f32.bf16.bf16 {" LIST "}, {%" #R0 ", %" #R1 ", %" \
-                         #R2 ", %" #R3 "}, %" #B ", p, 1, 1, 0;\n}"                                                   \
+                         "wgmma.mma_async.sync.aligned.m64n" #N "k" #K TYPES " {" LIST "}, {%" #R0 ", %" #R1 ", %"     \
+                         #R2 ", %" #R3 "}, %" #B ", p" TAIL ";\n}"                                                    \
                          : MOEGEMM_OPERANDS_##COUNT("f", 0)                                                            \
                          : "r"(left[0]), "r"(left[1]), "r"(left[2]), "r"(left[3]), "l"(b), "r"(accumulate));           \
         }                                                                                                             \
     };
+#define MOEGEMM_WGMMA_REGISTERS_BF16(N, R0, R1, R2, R3, B, P, LIST, COUNT)                                            \
+    MOEGEMM_WGMMA_REGISTERS(Bf16, N, 16, ".f32.bf16.bf16", ", 1, 1, 0", R0, R1, R2, R3, B, P, LIST, COUNT)
+#define MOEGEMM_WGMMA_REGISTERS_E4M3(N, R0, R1, R2, R3, B, P, LIST, COUNT)                                            \
+    MOEGEMM_WGMMA_REGISTERS(E4m3, N, 32, ".f32.e4m3.e4m3", ", 1, 1", R0, R1, R2, R3, B, P, LIST, COUNT)
 #define MOEGEMM_WGMMA_TYPES(N, A, B, P, LIST, COUNT)                                                                  \
     MOEGEMM_WGMMA(Bf16, Bf16, N, 16, float, "f", ".f32.bf16.bf16", ", 1, 1, 0, 0", A, B, P, LIST, COUNT)              \
     MOEGEMM_WGMMA(S8, S8, N, 32, int, "r", ".s32.s8.s8", "", A, B, P, LIST, COUNT)                                    \
@@ -127,13 +131,15 @@ MOEGEMM_WGMMA_TYPES(96, 48, 49, 50, MOEGEMM_REGISTERS_4 MOEGEMM_REGISTERS_8 MOEG
 MOEGEMM_WGMMA_TYPES(128, 64, 65, 66, MOEGEMM_REGISTERS_4 MOEGEMM_REGISTERS_8 MOEGEMM_REGISTERS_16 MOEGEMM_REGISTERS_32 MOEGEMM_REGISTERS_64, 64)
 MOEGEMM_WGMMA_TYPES(192, 96, 97, 98, MOEGEMM_REGISTERS_4 MOEGEMM_REGISTERS_8 MOEGEMM_REGISTERS_16 MOEGEMM_REGISTERS_32 MOEGEMM_REGISTERS_64 MOEGEMM_REGISTERS_96, 96)
 MOEGEMM_WGMMA_TYPES(256, 128, 129, 130, MOEGEMM_REGISTERS_4 MOEGEMM_REGISTERS_8 MOEGEMM_REGISTERS_16 MOEGEMM_REGISTERS_32 MOEGEMM_REGISTERS_64 MOEGEMM_REGISTERS_96 MOEGEMM_REGISTERS_128, 128)
-MOEGEMM_WGMMA_REGISTERS(8, 4, 5, 6, 7, 8, 9, MOEGEMM_REGISTERS_4, 4)
-MOEGEMM_WGMMA_REGISTERS(16, 8, 9, 10, 11, 12, 13, MOEGEMM_REGISTERS_4 MOEGEMM_REGISTERS_8, 8)
-MOEGEMM_WGMMA_REGISTERS(32, 16, 17, 18, 19, 20, 21, MOEGEMM_REGISTERS_4 MOEGEMM_REGISTERS_8 MOEGEMM_REGISTERS_16, 16)
-MOEGEMM_WGMMA_REGISTERS(64, 32, 33, 34, 35, 36, 37, MOEGEMM_REGISTERS_4 MOEGEMM_REGISTERS_8 MOEGEMM_REGISTERS_16 MOEGEMM_REGISTERS_32, 32)
-MOEGEMM_WGMMA_REGISTERS(128, 64, 65, 66, 67, 68, 69, MOEGEMM_REGISTERS_4 MOEGEMM_REGISTERS_8 MOEGEMM_REGISTERS_16 MOEGEMM_REGISTERS_32 MOEGEMM_REGISTERS_64, 64)
-MOEGEMM_WGMMA_REGISTERS(192, 96, 97, 98, 99, 100, 101, MOEGEMM_REGISTERS_4 MOEGEMM_REGISTERS_8 MOEGEMM_REGISTERS_16 MOEGEMM_REGISTERS_32 MOEGEMM_REGISTERS_64 MOEGEMM_REGISTERS_96, 96)
-MOEGEMM_WGMMA_REGISTERS(256, 128, 129, 130, 131, 132, 133, MOEGEMM_REGISTERS_4 MOEGEMM_REGISTERS_8 MOEGEMM_REGISTERS_16 MOEGEMM_REGISTERS_32 MOEGEMM_REGISTERS_64 MOEGEMM_REGISTERS_96 MOEGEMM_REGISTERS_128, 128)
+MOEGEMM_WGMMA_REGISTERS_BF16(8, 4, 5, 6, 7, 8, 9, MOEGEMM_REGISTERS_4, 4)
+MOEGEMM_WGMMA_REGISTERS_BF16(16, 8, 9, 10, 11, 12, 13, MOEGEMM_REGISTERS_4 MOEGEMM_REGISTERS_8, 8)
+MOEGEMM_WGMMA_REGISTERS_BF16(32, 16, 17, 18, 19, 20, 21, MOEGEMM_REGISTERS_4 MOEGEMM_REGISTERS_8 MOEGEMM_REGISTERS_16, 16)
+MOEGEMM_WGMMA_REGISTERS_BF16(64, 32, 33, 34, 35, 36, 37, MOEGEMM_REGISTERS_4 MOEGEMM_REGISTERS_8 MOEGEMM_REGISTERS_16 MOEGEMM_REGISTERS_32, 32)
+MOEGEMM_WGMMA_REGISTERS_BF16(128, 64, 65, 66, 67, 68, 69, MOEGEMM_REGISTERS_4 MOEGEMM_REGISTERS_8 MOEGEMM_REGISTERS_16 MOEGEMM_REGISTERS_32 MOEGEMM_REGISTERS_64, 64)
+MOEGEMM_WGMMA_REGISTERS_BF16(192, 96, 97, 98, 99, 100, 101, MOEGEMM_REGISTERS_4 MOEGEMM_REGISTERS_8 MOEGEMM_REGISTERS_16 MOEGEMM_REGISTERS_32 MOEGEMM_REGISTERS_64 MOEGEMM_REGISTERS_96, 96)
+MOEGEMM_WGMMA_REGISTERS_BF16(256, 128, 129, 130, 131, 132, 133, MOEGEMM_REGISTERS_4 MOEGEMM_REGISTERS_8 MOEGEMM_REGISTERS_16 MOEGEMM_REGISTERS_32 MOEGEMM_REGISTERS_64 MOEGEMM_REGISTERS_96 MOEGEMM_REGISTERS_128, 128)
+MOEGEMM_WGMMA_REGISTERS_E4M3(64, 32, 33, 34, 35, 36, 37, MOEGEMM_REGISTERS_4 MOEGEMM_REGISTERS_8 MOEGEMM_REGISTERS_16 MOEGEMM_REGISTERS_32, 32)
+MOEGEMM_WGMMA_REGISTERS_E4M3(128, 64, 65, 66, 67, 68, 69, MOEGEMM_REGISTERS_4 MOEGEMM_REGISTERS_8 MOEGEMM_REGISTERS_16 MOEGEMM_REGISTERS_32 MOEGEMM_REGISTERS_64, 64)
 // clang-format on
 #undef MOEGEMM_REGISTERS_4
 #undef MOEGEMM_REGISTERS_8
@@ -152,6 +158,8 @@ MOEGEMM_WGMMA_REGISTERS(256, 128, 129, 130, 131, 132, 133, MOEGEMM_REGISTERS_4 M
 #undef MOEGEMM_OPERANDS_96
 #undef MOEGEMM_OPERANDS_128
 #undef MOEGEMM_WGMMA
+#undef MOEGEMM_WGMMA_REGISTERS_BF16
+#undef MOEGEMM_WGMMA_REGISTERS_E4M3
 #undef MOEGEMM_WGMMA_REGISTERS
 #undef MOEGEMM_WGMMA_TYPES
 
