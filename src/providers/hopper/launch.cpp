@@ -2,9 +2,6 @@
 
 #include <cuda_runtime_api.h>
 
-#include <algorithm>
-#include <array>
-
 #include "cuda/error.hpp"
 #include "providers/hopper/choice.hpp"
 
@@ -38,22 +35,15 @@ void allow_shared_memory(const Kernel& kernel, DLDevice device) {
 
 void launch(const Kernel& kernel, int processors, void** arguments, void* stream, bool overlapping) {
     cudaLaunchConfig_t config{};
-    // Whole clusters.
-    config.gridDim =
-        dim3(static_cast<unsigned>(std::max(processors * kernel.ctas / kernel.cluster, 1) * kernel.cluster));
+    config.gridDim = dim3(static_cast<unsigned>(processors * kernel.ctas));
     config.blockDim = dim3(static_cast<unsigned>(kernel.threads));
     config.dynamicSmemBytes = static_cast<std::size_t>(kernel.shared_bytes);
     config.stream = static_cast<cudaStream_t>(stream);
-    std::array<cudaLaunchAttribute, 2> attributes{};
-    if (overlapping) {
-        attributes[config.numAttrs].id = cudaLaunchAttributeProgrammaticStreamSerialization;
-        attributes[config.numAttrs++].val.programmaticStreamSerializationAllowed = 1;
-    }
-    if (kernel.cluster > 1) {
-        attributes[config.numAttrs].id = cudaLaunchAttributeClusterDimension;
-        attributes[config.numAttrs++].val.clusterDim = {static_cast<unsigned>(kernel.cluster), 1, 1};
-    }
-    config.attrs = attributes.data();
+    cudaLaunchAttribute attribute{};
+    attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    attribute.val.programmaticStreamSerializationAllowed = 1;
+    config.attrs = &attribute;
+    config.numAttrs = overlapping ? 1 : 0;
     cuda::check(cudaLaunchKernelExC(&config, kernel.function, arguments), kernel.name.data());
 }
 

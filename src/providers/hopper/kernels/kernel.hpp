@@ -15,10 +15,11 @@ namespace moegemm::hopper {
 enum class Tiling : std::uint8_t {
     few_16,    ///< up to 16 rows of A × 64 rows of W, two CTAs an SM
     few_64,    ///< up to 64 rows of A × 128 rows of W
+    many_128,  ///< 128 × 128
     many_256,  ///< 128 × 256
-    many_128   ///< 192 × 128
+    many_192   ///< 192 × 128
 };
-inline constexpr int tiling_count = 4;
+inline constexpr int tiling_count = 5;
 
 /// One kernel.
 struct Kernel {
@@ -28,12 +29,11 @@ struct Kernel {
     int shared_bytes = 0;
     int ctas = 1;          ///< on an SM
     int tile_rows = 0;     ///< of A
-    int tile_columns = 0;  ///< of y, of a CTA
+    int tile_columns = 0;  ///< of y
     int a_box = 0;         ///< rows that one copy by Maps::a brings
     int a_part_box = 0;
     int w_box = 0;
     int w_part_box = 0;
-    int cluster = 1;  ///< CTAs in one
 };
 using KernelSet = std::array<Kernel, tiling_count>;
 

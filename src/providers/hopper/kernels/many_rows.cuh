@@ -11,9 +11,6 @@
 ///   │              │ × 128 B │          ├──────────────┤ rows 128–191: warpgroup 3
 ///   └──────────────┴─────────┘          └──────────────┘
 ///
-/// Two CTAs may be a cluster, whose tiles lie side by side: each loads half of the rows of A for both, so that less
-/// comes from the L2, whose bandwidth would be the limit.
-///
 /// bf16 and int8 add up in the accumulators of the tensor cores. Sums of fp8 are taken over after each stage, 128 of K,
 /// in pieces of 128 columns, and added up in float32, scaled where the variant has block scales: meanwhile the tensor
 /// cores work for the other warpgroups. The sums of a finished tile leave while the tensor cores do the first piece of
@@ -35,7 +32,6 @@
 #include "providers/hopper/kernels/smem_plan.hpp"
 #include "providers/hopper/kernels/tile_queue.cuh"
 #include "providers/hopper/kernels/tile_walk.hpp"
-#include "providers/hopper/ptx/cluster.cuh"
 #include "providers/hopper/ptx/mbarrier.cuh"
 #include "providers/hopper/ptx/tma.cuh"
 #include "providers/hopper/ptx/warpgroup.cuh"
@@ -48,19 +44,13 @@ struct ManyRowsShape {
     int columns;    ///< of a CTA's tile
     int stages;     ///< of the ring
     int y_buffers;  ///< of each consumer
-    int ctas;       ///< in a cluster
 
     /// Columns of a CTA's part of a tile that is cut, and of the pieces in which fp8 sums are taken over.
     static constexpr int part = 128;
     [[nodiscard]] constexpr int rows() const { return consumers * wgmma_rows; }
     [[nodiscard]] constexpr int threads() const { return (consumers + 1) * warpgroup; }
     /// About as many rows in a group, whatever a row tile has of them.
-    [[nodiscard]] constexpr TileShape tile() const {
-        return {rows(), ctas * columns, ctas * part, 2048 / rows(), ctas};
-    }
-    /// Rows of A that one copy brings, where a tile has rows for all consumers and where not.
-    [[nodiscard]] constexpr int a_box() const { return rows() / ctas; }
-    [[nodiscard]] constexpr int a_part_box() const { return wgmma_rows / ctas; }
+    [[nodiscard]] constexpr TileShape tile() const { return {rows(), columns, part, 2048 / rows()}; }
     [[nodiscard]] constexpr StageScales scales() const { return {rows(), columns / 128, 1, true}; }
     [[nodiscard]] constexpr int factors() const { return columns + wgmma_rows; }  ///< of a consumer
     [[nodiscard]] constexpr SmemPlan smem(Factors after, bool block_scaled) const {
@@ -75,23 +65,28 @@ struct ManyRowsShape {
 };
 
 /// One thread's factors of a stage's sums: its two rows of A times a block of weights.
-template <class E>
+template <class E, int blocks>
 class BlockFactors {
 public:
+    /// Reads what they are made of: once a stage, not once a piece, whose products would wait for it.
     /// \param scales of the stage
-    __device__ __forceinline__ void load(const StageScales& stage, ptx::SharedAddress scales, int row, int block) {
+    __device__ __forceinline__ void load(const StageScales& stage, ptx::SharedAddress scales, int row) {
         if constexpr (E::is_block_scaled) {
-            const float2 a = ptx::load_shared_pair(scales + stage.a(0, row) * 4);
-            const float w = ptx::load_shared(scales + stage.w(0, block) * 4);
-            of_row_[0] = a.x * w;
-            of_row_[1] = a.y * w;
+            a_ = ptx::load_shared_pair(scales + stage.a(0, row) * 4);
+#pragma unroll
+            for (int block = 0; block < blocks; ++block) {
+                w_[block] = ptx::load_shared(scales + stage.w(0, block) * 4);
+            }
         }
     }
-    /// The factor of register `index` of a piece in that block.
-    [[nodiscard]] __device__ __forceinline__ float of(int index) const { return of_row_[index / 2 % 2]; }
+    /// Of row 0 or 1 in the piece of that block.
+    [[nodiscard]] __device__ __forceinline__ float of(int block, int row) const {
+        return E::is_block_scaled ? (row == 0 ? a_.x : a_.y) * w_[block] : 1.0F;
+    }
 
 private:
-    float of_row_[2];
+    float2 a_;
+    float w_[blocks];
 };
 
 /// \tparam Shape holds the ManyRowsShape: nvcc makes no kernels of templates over structures
@@ -100,7 +95,6 @@ __global__ void __launch_bounds__(Shape::value.threads(), 1)
     many_rows(const __grid_constant__ Maps maps, const __grid_constant__ Call call) {
     constexpr ManyRowsShape shape = Shape::value;
     constexpr SmemPlan plan = shape.smem(E::factors, E::is_block_scaled);
-    constexpr int ctas = shape.ctas;
     static_assert(plan.is_valid(1), "stages and buffers fit in an SM's shared memory");
     extern __shared__ __align__(swizzle_bytes) std::uint8_t memory[];
     const ptx::SharedAddress shared = ptx::shared_address(memory);
@@ -114,13 +108,9 @@ __global__ void __launch_bounds__(Shape::value.threads(), 1)
     const int role = __shfl_sync(~0U, static_cast<int>(threadIdx.x) / warpgroup, 0);
     if (threadIdx.x == 0) {
         queue.init();
-        ring.init(E::is_block_scaled ? 1 + 32 : 1, ctas * shape.consumers * (warpgroup / 32));
+        ring.init(E::is_block_scaled ? 1 + 32 : 1, shape.consumers * (warpgroup / 32));
     }
-    if constexpr (ctas > 1) {
-        ptx::cluster_sync();  // before one CTA writes into the other
-    } else {
-        __syncthreads();
-    }
+    __syncthreads();
 
     const int steps = ceil_div(call.depth, row_bytes);
     RingPlace<shape.stages> place;
@@ -133,16 +123,12 @@ __global__ void __launch_bounds__(Shape::value.threads(), 1)
         Tile tile{};
         if (warp == 0) {
             constexpr int element_bytes = 32 / ptx::Wgmma<typename E::a, typename E::w, 8>::k;
-            const int rank = ctas > 1 ? ptx::cluster_rank() : 0;
             const auto policy = call.weights_first_out ? ptx::Evict::first : ptx::Evict::normal;
             while (tiles.next(tile)) {
-                // Rows for all consumers by one copy of each CTA, for some of them by one for each of those.
+                // Rows for all consumers by one copy, for some of them by one each.
                 const int consumers = ceil_div(tile.rows, wgmma_rows);
-                const bool is_full = consumers == shape.consumers;
-                const CUtensorMap* const a_map = is_full ? &maps.a : &maps.a_part;
-                const int a_box = is_full ? shape.a_box() : shape.a_part_box();
-                const int a_copies = is_full ? 1 : consumers;
-                const int first_row = rank * a_copies * a_box;
+                const int a_copies = consumers == shape.consumers ? 1 : consumers;
+                const CUtensorMap* const a_map = a_copies == 1 && consumers > 1 ? &maps.a : &maps.a_part;
                 const CUtensorMap* const w_map = tile.columns < shape.columns ? &maps.w_part : &maps.w;
                 const int bytes = (consumers * wgmma_rows + tile.columns) * row_bytes;
                 for (int step = 0; step < steps; ++step) {
@@ -154,14 +140,9 @@ __global__ void __launch_bounds__(Shape::value.threads(), 1)
                         ptx::mbarrier_arrive_expect(barrier, bytes);
                         ptx::tma_load_3d(w, w_map, barrier, x, tile.column, tile.expert, policy);
                         for (int i = 0; i < a_copies; ++i) {
-                            const int row = first_row + i * a_box;
-                            const ptx::SharedAddress a = w + plan.a_offset() + row * row_bytes;
-                            if constexpr (ctas > 1) {
-                                constexpr std::uint16_t all = (1 << ctas) - 1;
-                                ptx::tma_load_2d_to(a, a_map, barrier, x, tile.row + row, all, ptx::Evict::normal);
-                            } else {
-                                ptx::tma_load_2d(a, a_map, barrier, x, tile.row + row, ptx::Evict::normal);
-                            }
+                            const int row = i * wgmma_rows;
+                            ptx::tma_load_2d(w + plan.a_offset() + row * row_bytes, a_map, barrier, x, tile.row + row,
+                                             ptx::Evict::normal);
                         }
                     }
                     __syncwarp();
@@ -191,13 +172,8 @@ __global__ void __launch_bounds__(Shape::value.threads(), 1)
         Tiles<shape.stages> tiles(queue);
         Tile tile{};
         const int first_row = consumer * wgmma_rows;
-        // Of all CTAs of the cluster: what they load into this stage comes here, too.
         const auto release = [&](int stage) {
-            if constexpr (ctas > 1) {
-                if (thread % 32 < ctas) {
-                    ptx::mbarrier_arrive_at(ring.empty(stage), thread % 32);
-                }
-            } else if (thread % 32 == 0) {
+            if (thread % 32 == 0) {
                 ptx::mbarrier_arrive(ring.empty(stage));
             }
         };
@@ -235,9 +211,7 @@ __global__ void __launch_bounds__(Shape::value.threads(), 1)
             }
         };
         // By votes, so that the compiler knows that all take the same branches.
-        const auto is_mine = [&] {
-            return __any_sync(~0U, static_cast<int>(tile.rows > first_row && tile.column < call.columns)) != 0;
-        };
+        const auto is_mine = [&] { return __any_sync(~0U, static_cast<int>(tile.rows > first_row)) != 0; };
         const auto is_whole = [&] { return __any_sync(~0U, static_cast<int>(tile.columns == shape.columns)) != 0; };
         const auto own_part = [&] {
             return TilePart{tile.expert, tile.row + first_row, tile.rows - first_row, tile.column, tile.columns};
@@ -254,14 +228,16 @@ __global__ void __launch_bounds__(Shape::value.threads(), 1)
             PromotedSums<Product::registers, shape.columns == shape.part> sums;
             Sum part[PartProduct::registers];
             TilePart finished{};
-            BlockFactors<E> factors;
+            BlockFactors<E, shape.columns / shape.part> factors;
             const auto begin = [&](int piece) {
                 ptx::settle(part);  // no value to carry over: no move to make
                 multiply(PartProduct{}, part, piece * shape.part, false);
             };
             const auto end = [&](int piece, bool is_last) {
-                factors.load(shape.scales(), shared + plan.scale_offset() + place.stage * plan.scales * 4,
-                             first_row + accumulator_row(thread, 0), piece);
+                if (piece == 0) {
+                    factors.load(shape.scales(), shared + plan.scale_offset() + place.stage * plan.scales * 4,
+                                 first_row + accumulator_row(thread, 0));
+                }
                 ptx::wgmma_wait<0>();
                 ptx::settle(part);
                 if (is_last) {
@@ -269,10 +245,11 @@ __global__ void __launch_bounds__(Shape::value.threads(), 1)
                     release(place.stage);
                     advance();
                 }
+                const float factor[2] = {factors.of(piece, 0), factors.of(piece, 1)};
 #pragma unroll
                 for (int i = 0; i < PartProduct::registers; i += 2) {
                     sums.template add<E::is_block_scaled>(piece * PartProduct::registers + i, part[i], part[i + 1],
-                                                          factors.of(i));
+                                                          factor[i / 2 % 2]);
                 }
             };
             // A tile's stages of `pieces` pieces each, the first piece of the first being under way.
@@ -358,9 +335,6 @@ __global__ void __launch_bounds__(Shape::value.threads(), 1)
         if (thread == 0) {
             ptx::bulk_wait_all();
         }
-    }
-    if constexpr (ctas > 1) {
-        ptx::cluster_sync();  // the other CTA may still arrive at this one's barriers
     }
 }
 

@@ -36,11 +36,10 @@ template <class E, class Shape>
             1,
             shape.rows(),
             shape.columns,
-            shape.a_box(),
-            shape.a_part_box(),
+            shape.rows(),
+            wgmma_rows,
             shape.columns,
-            shape.part,
-            shape.ctas};
+            shape.part};
 }
 
 // Shapes: types that hold them, as kernels want them.
@@ -50,25 +49,33 @@ struct Few16 {
 struct Few64 {
     static constexpr FewRowsShape value{2, 64, 4, 1, 64};
 };
-struct Many256 {
-    static constexpr ManyRowsShape value{2, 256, 4, 2, 1};
-};
 struct Many128 {
-    static constexpr ManyRowsShape value{3, 128, 4, 2, 1};
+    static constexpr ManyRowsShape value{2, 128, 6, 1};
+};
+struct Many256 {
+    static constexpr ManyRowsShape value{2, 256, 4, 2};
+};
+struct Many192 {
+    static constexpr ManyRowsShape value{3, 128, 4, 2};
 };
 
-/// Every shape.
+/// Every shape; three consumers only for sums that are promoted and not scaled, which alone gain by them.
 template <class E>
 [[nodiscard]] KernelSet all_shapes() {
-    return {few_rows_kernel<E, Few16>("few_rows_16x64"), few_rows_kernel<E, Few64>("few_rows_64x128"),
-            many_rows_kernel<E, Many256>("many_rows_128x256"), many_rows_kernel<E, Many128>("many_rows_192x128")};
+    KernelSet set{few_rows_kernel<E, Few16>("few_rows_16x64"), few_rows_kernel<E, Few64>("few_rows_64x128"),
+                  many_rows_kernel<E, Many128>("many_rows_128x128"), many_rows_kernel<E, Many256>("many_rows_128x256"),
+                  Kernel{}};
+    if constexpr (E::is_promoted && !E::is_block_scaled) {
+        set.back() = many_rows_kernel<E, Many192>("many_rows_192x128");
+    }
+    return set;
 }
 
 /// One shape for few rows and one for many: for elements that are seldom met.
 template <class E>
 [[nodiscard]] KernelSet two_shapes() {
-    return {Kernel{}, few_rows_kernel<E, Few64>("few_rows_64x128"), many_rows_kernel<E, Many256>("many_rows_128x256"),
-            Kernel{}};
+    return {Kernel{}, few_rows_kernel<E, Few64>("few_rows_64x128"), Kernel{},
+            many_rows_kernel<E, Many256>("many_rows_128x256"), Kernel{}};
 }
 
 }  // namespace moegemm::hopper

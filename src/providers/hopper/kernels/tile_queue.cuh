@@ -8,7 +8,6 @@
 #include "providers/hopper/kernels/ring.cuh"
 #include "providers/hopper/kernels/smem_plan.hpp"
 #include "providers/hopper/kernels/tile_walk.hpp"
-#include "providers/hopper/ptx/cluster.cuh"
 #include "providers/hopper/ptx/mbarrier.cuh"
 
 namespace moegemm::hopper {
@@ -66,8 +65,6 @@ __device__ __forceinline__ void find_tiles(TileQueue<stages> queue, TileWalk<sha
         } while (more && tile.column >= columns);  // a part of the last columns' tile
         if (!more) {
             tile.rows = 0;
-        } else if constexpr (shape.ctas > 1) {
-            tile = share_of<shape>(tile, ptx::cluster_rank());
         }
         if (number >= ahead) {
             ptx::mbarrier_wait(queue.loaded(before.stage), before.parity);

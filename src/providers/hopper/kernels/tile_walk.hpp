@@ -17,11 +17,10 @@ namespace moegemm::hopper {
 
 /// How tiles are cut and walked: fixed for a kernel.
 struct TileShape {
-    int rows;      ///< of A and y
-    int columns;   ///< of y: rows of W
-    int part;      ///< columns of the parts that the last tiles are cut into; `columns` where they are not
-    int group;     ///< row tiles that are walked together; 0: all of the expert's
-    int ctas = 1;  ///< in a cluster: they share a tile, each a range of its columns
+    int rows;     ///< of A and y
+    int columns;  ///< of y: rows of W
+    int part;     ///< columns of the parts that the last tiles are cut into; `columns` where they are not
+    int group;    ///< row tiles that are walked together; 0: all of the expert's
 };
 
 /// An expert's rows, clamped so that no m_indptr whatever leads outside of A and y.
@@ -44,7 +43,7 @@ struct Tile {
     int expert;
     int row;      ///< the first, of A and y
     int rows;     ///< how many of them are the expert's, at most TileShape::rows
-    int column;   ///< the first; a part's or a share's may be N or more: nothing to do then
+    int column;   ///< the first; a part's may be N or more: nothing to do then
     int columns;  ///< TileShape::columns or, of a part and where no more are left, TileShape::part
 };
 
@@ -83,17 +82,9 @@ template <TileShape shape>
     return ceil_div(left * parts, ctas) < parts ? tiles - left : tiles;
 }
 
-/// What CTA or cluster `place` of `places` takes in a round: rises from round to round.
+/// What CTA `place` of `places` takes in a round: rises from round to round.
 [[nodiscard]] MOEGEMM_HD constexpr int item_number(int place, int round, int places) noexcept {
     return round * places + (place + round) % places;
-}
-
-/// The share of a tile that CTA `rank` of a cluster does.
-template <TileShape shape>
-[[nodiscard]] MOEGEMM_HD constexpr Tile share_of(Tile tile, int rank) noexcept {
-    tile.columns /= shape.ctas;
-    tile.column += rank * tile.columns;
-    return tile;
 }
 
 /// What CTAs take one by one: the whole tiles, then the parts of the others.
@@ -136,8 +127,8 @@ public:
     /// False where no tile is left.
     __device__ bool next(Tile& tile) {
         const int lane = static_cast<int>(threadIdx.x % 32);
-        const int ctas = static_cast<int>(gridDim.x) / shape.ctas;
-        const int number = item_number(static_cast<int>(blockIdx.x) / shape.ctas, round_, ctas);
+        const int ctas = static_cast<int>(gridDim.x);
+        const int number = item_number(static_cast<int>(blockIdx.x), round_, ctas);
         // How many tiles there are is not counted before the first is on its way, where every CTA gets a whole one for
         // sure: a call of few rows has little time, and what comes first runs from cold instruction caches.
         const bool is_first = round_ == 0;
