@@ -45,7 +45,7 @@ inline constexpr std::int64_t tma_bytes = 16;
     if (mean > 128 && tiles(256, 128) > processors / 2) {
         return Tiling::many_256;
     }
-    return mean > 64 && tiles(128, 128) > processors / 2 ? Tiling::few_64 : Tiling::few_16;
+    return mean > 32 && tiles(128, 128) > processors / 2 ? Tiling::few_64 : Tiling::few_16;
 }
 
 /// The nearest tiling that the kind of elements has a kernel for.

@@ -35,7 +35,7 @@ TEST(HopperChoice, MoreRowsNeverTakeSmallerTilesOfDecodedWeights) {
             EXPECT_EQ(before, static_cast<int>(Tiling::many_256));
         }
     }
-    EXPECT_EQ(choose_decoded_tiling(64 * 16, 16, 2048, 132), Tiling::few_16);
+    EXPECT_EQ(choose_decoded_tiling(32 * 16, 16, 2048, 132), Tiling::few_16);
     EXPECT_EQ(choose_decoded_tiling(128 * 16, 16, 2048, 132), Tiling::few_64);
     EXPECT_EQ(choose_decoded_tiling(512 * 16, 16, 2048, 132), Tiling::many_256);
     EXPECT_EQ(choose_decoded_tiling(256, 1, 4096, 132), Tiling::few_16);  // 32 and 64 tiles of the larger ones

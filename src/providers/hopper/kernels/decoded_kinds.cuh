@@ -7,38 +7,46 @@
 
 namespace moegemm::hopper {
 
-template <WeightFormat weights>
-struct DecodedFew {
+/// What a kernel is made for.
+template <WeightFormat weights, bool rebases>
+struct DecodedKind {
     static constexpr WeightFormat format = weights;
-    static constexpr bool rebased = false;
-    static constexpr DecodedShape shape{4, 64, 8, 32, 0, 0, 12};
+    static constexpr bool rebased = rebases;
+    static constexpr DecodedSmem smem_of(const DecodedShape& shape) {
+        // Rows of bf16 take 128 bytes for each depth, those of e4m3 for two.
+        return {shape, block_of(format).bytes(), rebased ? shape.depths / 2 : shape.depths};
+    }
 };
 template <WeightFormat weights>
-struct DecodedSome {
-    static constexpr WeightFormat format = weights;
-    static constexpr bool rebased = false;
-    static constexpr DecodedShape shape{2, 128, 64, 64, 2, 8, 12};
+struct DecodedFew : DecodedKind<weights, false> {
+    static constexpr DecodedShape shape{4, 32, 8, 32, 0, 0, 2};
+    static constexpr DecodedSmem smem = DecodedFew::smem_of(shape);
 };
 template <WeightFormat weights>
-struct DecodedMany {
-    static constexpr WeightFormat format = weights;
-    static constexpr bool rebased = false;
-    static constexpr DecodedShape shape{2, 256, 64, 64, 2, 8, 12};
-};
-
-template <WeightFormat weights>
-struct RebasedSome : DecodedSome<weights> {
-    static constexpr bool rebased = true;
+struct DecodedSome : DecodedKind<weights, false> {
+    static constexpr DecodedShape shape{2, 128, 64, 64, 2, 8, 1};
+    static constexpr DecodedSmem smem = DecodedSome::smem_of(shape);
 };
 template <WeightFormat weights>
-struct RebasedMany : DecodedMany<weights> {
-    static constexpr bool rebased = true;
+struct DecodedMany : DecodedKind<weights, false> {
+    static constexpr DecodedShape shape{2, 256, 64, 64, 2, 8, 1};
+    static constexpr DecodedSmem smem = DecodedMany::smem_of(shape);
+};
+template <WeightFormat weights>
+struct RebasedSome : DecodedKind<weights, true> {
+    static constexpr DecodedShape shape{2, 128, 64, 64, 2, 8, 2};
+    static constexpr DecodedSmem smem = RebasedSome::smem_of(shape);
+};
+template <WeightFormat weights>
+struct RebasedMany : DecodedKind<weights, true> {
+    static constexpr DecodedShape shape{2, 256, 64, 64, 2, 8, 2};
+    static constexpr DecodedSmem smem = RebasedMany::smem_of(shape);
 };
 
 template <class Kind>
 [[nodiscard]] Kernel decoded_kernel(std::string_view name) {
     constexpr DecodedShape shape = Kind::shape;
-    constexpr DecodedSmem smem{block_of(Kind::format).bytes() * (Kind::rebased ? 2 : 1), shape};
+    constexpr DecodedSmem smem = Kind::smem;
     Kernel kernel{name, reinterpret_cast<const void*>(&decoded_weights<Kind>), shape.threads(), smem.bytes()};
     kernel.tile_rows = shape.tile().rows;
     kernel.tile_columns = shape.tile().columns;
@@ -49,7 +57,7 @@ template <class Kind>
 
 template <WeightFormat format>
 [[nodiscard]] KernelSet decoded_set() {
-    return {decoded_kernel<DecodedFew<format>>("decoded_64x256"),
+    return {decoded_kernel<DecodedFew<format>>("decoded_32x256"),
             decoded_kernel<DecodedSome<format>>("decoded_128x128"),
             decoded_kernel<DecodedMany<format>>("decoded_256x128")};
 }

@@ -19,7 +19,7 @@
 /// K, in pieces of 128 tokens. A stage is twice as deep. Whether it can be so, data decide: of two kernels that are
 /// launched one has nothing to do.
 ///
-/// Shapes: four consumers and up to 64 tokens where the weights' way from memory is all that counts, two and up to 128
+/// Shapes: four consumers and up to 32 tokens where the weights' way from memory is all that counts, two and up to 128
 /// or 256 where the products are.
 #pragma once
 
@@ -44,12 +44,12 @@ namespace moegemm::hopper {
 
 struct DecodedShape {
     int consumers;  ///< warpgroups, 64 rows of W each
-    int tokens;     ///< rows of A in a tile at most: 64, 128 or 256
+    int tokens;     ///< rows of A in a tile at most: 32, 128 or 256
     int small_box;  ///< rows of A that one copy brings to tiles of up to two such boxes
     int large_box;  ///< and to larger ones: small copies are slow
     int y_buffers;  ///< of each consumer; none: y is written from registers
     int group;      ///< TileShape::group
-    int most_stages;
+    int depths;     ///< blocks of weights along K in a stage
 
     static constexpr int part = wgmma_rows;
     [[nodiscard]] constexpr bool many() const { return tokens > 64; }
@@ -60,14 +60,19 @@ struct DecodedShape {
     [[nodiscard]] constexpr TileShape tile() const { return {tokens, consumers * wgmma_rows, part, group}; }
 };
 
-/// What lies where in shared memory: stages of A, then W; buffers for y; barriers; the queue of tiles.
+/// What lies where in shared memory: stages of A, in chunks of 128 bytes a row, then W; buffers for y; barriers; the
+/// queue of tiles.
 struct DecodedSmem {
-    int block_bytes;  ///< of a consumer's in a stage
     DecodedShape shape;
+    int block_bytes;
+    int a_chunks;  ///< in a stage
 
-    [[nodiscard]] constexpr int w_offset() const { return shape.tokens * row_bytes; }  ///< in a stage
+    static constexpr int most_stages = 12;
+    [[nodiscard]] constexpr int a_chunk_bytes() const { return shape.tokens * row_bytes; }
+    [[nodiscard]] constexpr int w_offset() const { return a_chunks * a_chunk_bytes(); }        ///< in a stage
+    [[nodiscard]] constexpr int depth_bytes() const { return shape.consumers * block_bytes; }  ///< of W
     [[nodiscard]] constexpr int stage_bytes() const {
-        return (w_offset() + shape.consumers * block_bytes + swizzle_bytes - 1) / swizzle_bytes * swizzle_bytes;
+        return (w_offset() + shape.depths * depth_bytes() + swizzle_bytes - 1) / swizzle_bytes * swizzle_bytes;
     }
     [[nodiscard]] constexpr int y_bytes() const { return shape.consumers * shape.y_buffers * SmemPlan::y_buffer_bytes; }
     [[nodiscard]] static constexpr int rest_bytes(int stages) {
@@ -75,7 +80,7 @@ struct DecodedSmem {
     }
     /// As many as fit.
     [[nodiscard]] constexpr int stages() const {
-        int count = shape.most_stages;
+        int count = most_stages;
         while (count * stage_bytes() + y_bytes() + rest_bytes(count) > shared_bytes_per_cta) {
             --count;
         }
@@ -229,8 +234,8 @@ __global__ void __launch_bounds__(Kind::shape.threads(), 1)
     constexpr DecodedShape shape = Kind::shape;
     using Fragments = WeightFragments<Kind::format>;
     constexpr int block_bytes = Fragments::block.bytes();
-    constexpr int depths = Kind::rebased ? 2 : 1;  // of blocks in a stage
-    constexpr DecodedSmem plan{block_bytes * depths, shape};
+    constexpr int depths = shape.depths;
+    constexpr DecodedSmem plan = Kind::smem;
     constexpr int stages = plan.stages();
     static_assert(stages >= 3 && block_bytes % 16 == 0);
     extern __shared__ __align__(swizzle_bytes) std::uint8_t memory[];
@@ -274,13 +279,14 @@ __global__ void __launch_bounds__(Kind::shape.threads(), 1)
                 for (int step = 0; step < steps && leader; ++step) {
                     ptx::mbarrier_wait(ring.empty(place.stage), place.parity ^ 1);
                     const ptx::SharedAddress barrier = ring.full(place.stage);
-                    const int count = min(packed.shape.depths - step * depths, depths);
-                    ptx::mbarrier_arrive_expect(barrier, count * blocks * block_bytes);
-                    for (int depth = 0; depth < count; ++depth) {
-                        ptx::bulk_load(shared + place.stage * plan.stage_bytes() + plan.w_offset() +
-                                           depth * shape.consumers * block_bytes,
-                                       source, blocks * block_bytes, barrier, policy);
-                        source += stride;
+                    ptx::mbarrier_arrive_expect(barrier, depths * blocks * block_bytes);
+#pragma unroll
+                    for (int depth = 0; depth < depths; ++depth) {
+                        ptx::bulk_load(
+                            shared + place.stage * plan.stage_bytes() + plan.w_offset() + depth * plan.depth_bytes(),
+                            source, blocks * block_bytes, barrier, policy);
+                        // Beyond K the last block comes once more: it meets zeros of A, and must be numbers.
+                        source += step * depths + depth + 1 < packed.shape.depths ? stride : 0;
                     }
                     place.advance();
                 }
@@ -291,6 +297,7 @@ __global__ void __launch_bounds__(Kind::shape.threads(), 1)
             }
         } else if (warp == 1) {  // rows of A, which the kernel before may still be writing
             ptx::wait_for_kernel_before();
+            constexpr int chunk_depth = depths * WeightBlock::depth / plan.a_chunks;
             while (tiles.next(tile)) {
                 const bool small = tile.rows <= 2 * shape.small_box;
                 const CUtensorMap* const map = small ? &maps.a_part : &maps.a;
@@ -300,11 +307,13 @@ __global__ void __launch_bounds__(Kind::shape.threads(), 1)
                     ptx::mbarrier_wait(ring.empty(place.stage), place.parity ^ 1);
                     const ptx::SharedAddress barrier = ring.full(place.stage);
                     const ptx::SharedAddress a = shared + place.stage * plan.stage_bytes();
-                    ptx::mbarrier_arrive_expect(barrier, boxes * box_rows * row_bytes);
-                    for (int box = 0; box < boxes; ++box) {
-                        ptx::tma_load_2d(a + box * box_rows * row_bytes, map, barrier,
-                                         step * depths * WeightBlock::depth, tile.row + box * box_rows,
-                                         ptx::Evict::last);
+                    ptx::mbarrier_arrive_expect(barrier, plan.a_chunks * boxes * box_rows * row_bytes);
+                    for (int chunk = 0; chunk < plan.a_chunks; ++chunk) {
+                        const int x = step * depths * WeightBlock::depth + chunk * chunk_depth;
+                        for (int box = 0; box < boxes; ++box) {
+                            ptx::tma_load_2d(a + chunk * plan.a_chunk_bytes() + box * box_rows * row_bytes, map,
+                                             barrier, x, tile.row + box * box_rows, ptx::Evict::last);
+                        }
                     }
                     place.advance();
                 }
@@ -328,27 +337,39 @@ __global__ void __launch_bounds__(Kind::shape.threads(), 1)
             }
         };
         const auto release_before = [&] { release(place.stage == 0 ? stages - 1 : place.stage - 1); };
+        const auto fragments_of = [&](ptx::SharedAddress stage, int depth) {
+            return Fragments(own_block + stage + depth * plan.depth_bytes(), own);
+        };
         const auto sum_decoded = [&]<int tokens>(float(&sums)[tokens / 2]) {
             using Product = ptx::WgmmaRegisters<ptx::Bf16, tokens>;
-            std::uint32_t fragments[2][8];
+            // A stage's fragments are made in two parts, each while the products of the one before are under way.
+            constexpr int part_steps = WeightBlock::steps * depths / 2;
+            std::uint32_t fragments[2][part_steps * 4];
             for (int step = 0; step < steps; ++step) {
                 ptx::mbarrier_wait(ring.full(place.stage), place.parity);
                 const ptx::SharedAddress at = place.stage * plan.stage_bytes();
-                const Fragments stored(own_block + at, own);
                 const std::uint32_t right = ptx::swizzled_128_descriptor(shared + at);
-                // Half a stage's fragments are made while the products of the half before are under way, which read
-                // others.
+                Fragments stored = fragments_of(at, 0);
 #pragma unroll
-                for (int half = 0; half < 2; ++half) {
-                    stored.decode(half, fragments[half]);
+                for (int part = 0; part < 2; ++part) {
+                    if (depths == 2 && part == 1) {
+                        stored = fragments_of(at, 1);
+                    }
+#pragma unroll
+                    for (int i = 0; i < part_steps; i += 2) {
+                        stored.decode(depths == 2 ? i / 2 : part, fragments[part] + i * 4);
+                    }
                     ptx::wgmma_fence();
 #pragma unroll
-                    for (int piece = 0; piece < 2; ++piece) {
-                        Product::issue(sums, fragments[half] + piece * 4, right + (half * 2 + piece) * 2, 1);
+                    for (int i = 0; i < part_steps; ++i) {
+                        const int piece = depths == 2 ? i : part * 2 + i;  // 32 bytes of a row of A
+                        const int chunk = depths == 2 ? part : 0;
+                        Product::issue(sums, fragments[part] + i * 4,
+                                       right + chunk * plan.a_chunk_bytes() / 16 + piece * 2, 1);
                     }
                     ptx::wgmma_commit();
                     ptx::wgmma_wait<1>();
-                    if (half == 0 && step > 0) {
+                    if (part == 0 && step > 0) {
                         release_before();
                     }
                 }
@@ -358,55 +379,94 @@ __global__ void __launch_bounds__(Kind::shape.threads(), 1)
             ptx::settle(sums);
             release_before();
         };
+        // Of up to 8 rows, warp by warp: the warpgroup's product would keep the tensor cores longer than decoding
+        // takes.
+        const auto sum_eight = [&](float(&sums)[4]) {
+            const int lane = thread % 32;
+            const ptx::SharedAddress own_row = shared + swizzled_offset(lane % 8, lane / 8);
+            for (int step = 0; step < steps; ++step) {
+                ptx::mbarrier_wait(ring.full(place.stage), place.parity);
+                const ptx::SharedAddress at = place.stage * plan.stage_bytes();
+#pragma unroll
+                for (int depth = 0; depth < depths; ++depth) {
+                    const Fragments stored = fragments_of(at, depth);
+#pragma unroll
+                    for (int half = 0; half < 2; ++half) {
+                        std::uint32_t left[8];
+                        std::uint32_t right[4];
+                        // Pieces 4 to 7 of a row lie 64 bytes from pieces 0 to 3, swizzled or not.
+                        ptx::ldmatrix_x4((own_row + at + depth * plan.a_chunk_bytes()) ^ (half * 64), right);
+                        stored.decode(half, left);
+                        ptx::mma_bf16(sums, left, right[0], right[1]);
+                        ptx::mma_bf16(sums, left + 4, right[2], right[3]);
+                    }
+                }
+                release(place.stage);
+                place.advance();
+            }
+        };
         const auto sum_rebased = [&]<int tokens>(float(&sums)[tokens / 2], int column) {
-            constexpr int piece_tokens = tokens < 128 ? tokens : 128;
-            using Product = ptx::WgmmaRegisters<ptx::E4m3, piece_tokens>;
+            // Sums are taken over in pieces of 64 tokens. While the products of one are under way, a part of the next
+            // stage's fragments is made.
+            constexpr int pieces = tokens / 64;
+            constexpr int parts = depths * 2;  // of 32 of K
+            using Product = ptx::WgmmaRegisters<ptx::E4m3, 64>;
             // How far the factors of the thread's two rows are moved, as a pair of exponents.
             const std::uint8_t* const tops =
                 packed.row_tops + static_cast<std::int64_t>(tile.expert) * packed.shape.row_blocks * WeightBlock::rows +
                 column + accumulator_row(thread, 0);
             const std::uint32_t shift = (static_cast<std::uint32_t>(rebase_shift(__ldg(tops))) << 7) +
                                         (static_cast<std::uint32_t>(rebase_shift(__ldg(tops + 8))) << 23);
-            float part[Product::registers];
-            for (int step = 0; step < steps; ++step) {
-                ptx::mbarrier_wait(ring.full(place.stage), place.parity);
-                const ptx::SharedAddress at = place.stage * plan.stage_bytes();
-                std::uint32_t fragments[depths * 2][4];
-#pragma unroll
-                for (int depth = 0; depth < depths; ++depth) {
-                    if (depth == 0 || step * depths + depth < packed.shape.depths) {
-                        const Fragments stored(own_block + at + depth * shape.consumers * block_bytes, own);
-                        stored.decode_rebased(0, fragments[depth * 2], shift);
-                        stored.decode_rebased(1, fragments[depth * 2 + 1], shift);
-                    } else {
-#pragma unroll
-                        for (int i = 0; i < 8; ++i) {
-                            fragments[depth * 2 + i / 4][i % 4] = 0;
-                        }
-                    }
+            float part_sums[Product::registers];
+            RingPlace<stages> ahead = place;  // of the stage whose fragments are made
+            const auto make = [&](std::uint32_t(&fragments)[parts][4], int first, int last) {
+                if (first == 0) {
+                    ptx::mbarrier_wait(ring.full(ahead.stage), ahead.parity);
                 }
-                const std::uint32_t right = ptx::swizzled_128_descriptor(shared + at);
 #pragma unroll
-                for (int piece = 0; piece < tokens / piece_tokens; ++piece) {
-                    ptx::settle(part);  // no value to carry over: no move to make
+                for (int part = first; part < last; ++part) {
+                    const Fragments stored = fragments_of(ahead.stage * plan.stage_bytes(), part / 2);
+                    stored.decode_rebased(part % 2, fragments[part], shift);
+                }
+                if (last == parts) {
+                    ahead.advance();
+                }
+            };
+            const auto multiply = [&](std::uint32_t(&fragments)[parts][4], std::uint32_t(&next)[parts][4], bool more) {
+                const std::uint32_t right = ptx::swizzled_128_descriptor(shared + place.stage * plan.stage_bytes());
+#pragma unroll
+                for (int piece = 0; piece < pieces; ++piece) {
+                    ptx::settle(part_sums);  // no value to carry over: no move to make
                     ptx::wgmma_fence();
 #pragma unroll
-                    for (int i = 0; i < depths * 2; ++i) {  // 32 of K each
-                        Product::issue(part, fragments[i], right + piece * (piece_tokens * row_bytes / 16) + i * 2,
-                                       i > 0);
+                    for (int part = 0; part < parts; ++part) {
+                        Product::issue(part_sums, fragments[part], right + piece * (64 * row_bytes / 16) + part * 2,
+                                       part > 0);
                     }
                     ptx::wgmma_commit();
+                    if (more) {
+                        make(next, piece * parts / pieces, (piece + 1) * parts / pieces);
+                    }
                     ptx::wgmma_wait<0>();
-                    ptx::settle(part);
-                    if (piece == tokens / piece_tokens - 1) {
+                    ptx::settle(part_sums);
+                    if (piece == pieces - 1) {
                         release(place.stage);
+                        place.advance();
                     }
 #pragma unroll
                     for (int i = 0; i < Product::registers; ++i) {
-                        sums[piece * Product::registers + i] += part[i];
+                        sums[piece * Product::registers + i] += part_sums[i];
                     }
                 }
-                place.advance();
+            };
+            std::uint32_t even[parts][4];
+            std::uint32_t odd[parts][4];
+            make(even, 0, parts);
+            for (int step = 0; step < steps; step += 2) {
+                multiply(even, odd, step + 1 < steps);
+                if (step + 1 < steps) {
+                    multiply(odd, even, step + 2 < steps);
+                }
             }
         };
         // A tile of at most `tokens` rows, from the ring to y.
@@ -420,6 +480,8 @@ __global__ void __launch_bounds__(Kind::shape.threads(), 1)
             }
             if constexpr (Kind::rebased) {
                 sum_rebased.template operator()<tokens>(sums, column);
+            } else if constexpr (tokens == 8) {
+                sum_eight(sums);
             } else {
                 sum_decoded.template operator()<tokens>(sums);
             }

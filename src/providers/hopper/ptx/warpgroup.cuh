@@ -56,8 +56,27 @@ __device__ __forceinline__ void stmatrix_x4(SharedAddress row, std::uint32_t a, 
                  : "memory");
 }
 
-/// The same of matrices whose fragments are the transposed of what is stored: the thread that holds elements (r, c) and
-/// (r, c + 1) writes them to rows c and c + 1.
+/// Four 8×8 matrices of 16-bit elements as a warp's fragments; addresses as for stmatrix_x4.
+__device__ __forceinline__ void ldmatrix_x4(SharedAddress row, std::uint32_t (&fragments)[4]) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(fragments[0]), "=r"(fragments[1]), "=r"(fragments[2]), "=r"(fragments[3])
+                 : "r"(row)
+                 : "memory");
+}
+
+/// sums += left · rightᵀ of a warp alone: left (16, 16), right (8, 16), bf16; fragments as those of 16 rows and of 8
+/// columns of wgmma (PTX ISA, "mma.m16n8k16").
+__device__ __forceinline__ void mma_bf16(float (&sums)[4], const std::uint32_t* left, std::uint32_t right_front,
+                                         std::uint32_t right_back) {
+    asm volatile(
+        "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+        "{%0, %1, %2, %3};"
+        : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
+        : "r"(left[0]), "r"(left[1]), "r"(left[2]), "r"(left[3]), "r"(right_front), "r"(right_back));
+}
+
+/// stmatrix_x4 of matrices whose fragments are the transposed of what is stored: the thread that holds elements (r, c)
+/// and (r, c + 1) writes them to rows c and c + 1.
 __device__ __forceinline__ void stmatrix_x4_transposed(SharedAddress row, std::uint32_t a, std::uint32_t b,
                                                        std::uint32_t c, std::uint32_t d) {
     asm volatile("stmatrix.sync.aligned.m8n8.x4.trans.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(row), "r"(a), "r"(b),
