@@ -27,7 +27,12 @@ inline constexpr std::int64_t tma_bytes = 16;
     const std::int64_t column_tiles = (columns + 127) / 128;
     if (mean > 64) {
         const std::int64_t parts = used * ((mean + 127) / 128) * column_tiles;
-        return parts <= processors / 2 ? Tiling::few_64 : mean <= 128 ? Tiling::many_256 : Tiling::many_128;
+        if (parts <= processors / 2) {
+            return Tiling::few_64;
+        }
+        constexpr int rounds = 8;
+        const bool many = used * ((mean + 191) / 192) * column_tiles >= std::int64_t{rounds} * processors;
+        return mean <= 128 ? Tiling::many_128 : many ? Tiling::many_192 : Tiling::many_256;
     }
     return mean <= 1 && used * column_tiles < processors ? Tiling::few_16 : Tiling::few_64;
 }
@@ -48,11 +53,11 @@ inline constexpr std::int64_t tma_bytes = 16;
     return mean > 32 && tiles(128, 128) > processors / 2 ? Tiling::few_64 : Tiling::few_16;
 }
 
-/// The nearest tiling that the kind of elements has a kernel for.
+/// The nearest tiling that the kind of elements has a kernel for, the larger one of two.
 [[nodiscard]] constexpr Tiling nearest_tiling(Tiling wanted, const std::array<bool, tiling_count>& made) noexcept {
     const int index = static_cast<int>(wanted);
     for (int distance = 0; distance < tiling_count; ++distance) {
-        for (const int candidate : {index - distance, index + distance}) {
+        for (const int candidate : {index + distance, index - distance}) {
             if (candidate >= 0 && candidate < tiling_count && made[static_cast<std::size_t>(candidate)]) {
                 return static_cast<Tiling>(candidate);
             }

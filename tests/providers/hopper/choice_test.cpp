@@ -18,7 +18,7 @@ TEST(HopperChoice, MoreRowsNeverTakeSmallerTiles) {
                 EXPECT_GE(tiling, before);
                 before = tiling;
             }
-            EXPECT_EQ(before, static_cast<int>(Tiling::many_128));
+            EXPECT_EQ(before, static_cast<int>(Tiling::many_192));
         }
     }
 }
@@ -49,9 +49,15 @@ TEST(HopperChoice, FewTilesAreSmall) {
 
 TEST(HopperChoice, ManyRowsOfFewTilesAreCutSmall) {
     EXPECT_EQ(choose_tiling(256, 1, 4096, 132), Tiling::few_64);    // 64 parts of 128 columns
-    EXPECT_EQ(choose_tiling(257, 1, 4096, 132), Tiling::many_128);  // 96
-    EXPECT_EQ(choose_tiling(128 * 16, 16, 2048, 132), Tiling::many_256);
-    EXPECT_EQ(choose_tiling(128 * 16 + 1, 16, 2048, 132), Tiling::many_128);
+    EXPECT_EQ(choose_tiling(257, 1, 4096, 132), Tiling::many_256);  // 96
+    EXPECT_EQ(choose_tiling(128 * 16, 16, 2048, 132), Tiling::many_128);
+    EXPECT_EQ(choose_tiling(128 * 16 + 1, 16, 2048, 132), Tiling::many_256);
+}
+
+TEST(HopperChoice, LargeRowTilesTakeSomeRounds) {
+    EXPECT_EQ(choose_tiling(512 * 16, 16, 2048, 132), Tiling::many_256);   // 5.8
+    EXPECT_EQ(choose_tiling(512 * 16, 16, 4096, 132), Tiling::many_192);   // 11.6
+    EXPECT_EQ(choose_tiling(4096 * 16, 16, 2048, 132), Tiling::many_192);  // 43
 }
 
 TEST(HopperChoice, LargeWeightsStayInOrder) {
@@ -61,11 +67,12 @@ TEST(HopperChoice, LargeWeightsStayInOrder) {
 }
 
 TEST(HopperChoice, TheNearestKernelThatIsMade) {
-    const std::array<bool, tiling_count> two{false, true, true, false};
+    const std::array<bool, tiling_count> two{false, true, false, true, false};
     EXPECT_EQ(nearest_tiling(Tiling::few_16, two), Tiling::few_64);
     EXPECT_EQ(nearest_tiling(Tiling::few_64, two), Tiling::few_64);
-    EXPECT_EQ(nearest_tiling(Tiling::many_256, two), Tiling::many_256);
     EXPECT_EQ(nearest_tiling(Tiling::many_128, two), Tiling::many_256);
+    EXPECT_EQ(nearest_tiling(Tiling::many_256, two), Tiling::many_256);
+    EXPECT_EQ(nearest_tiling(Tiling::many_192, two), Tiling::many_256);
 }
 
 TEST(HopperChoice, CountsOfEveryRoutingFit) {

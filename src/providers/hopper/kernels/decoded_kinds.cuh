@@ -58,13 +58,13 @@ template <class Kind>
 template <WeightFormat format>
 [[nodiscard]] KernelSet decoded_set() {
     return {decoded_kernel<DecodedFew<format>>("decoded_32x256"),
-            decoded_kernel<DecodedSome<format>>("decoded_128x128"),
+            decoded_kernel<DecodedSome<format>>("decoded_128x128"), Kernel{},
             decoded_kernel<DecodedMany<format>>("decoded_256x128")};
 }
 
 template <WeightFormat format>
 [[nodiscard]] KernelSet rebased_set() {
-    return {Kernel{}, decoded_kernel<RebasedSome<format>>("rebased_128x128"),
+    return {Kernel{}, decoded_kernel<RebasedSome<format>>("rebased_128x128"), Kernel{},
             decoded_kernel<RebasedMany<format>>("rebased_256x128")};
 }
 
