@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstddef>
+#include <filesystem>
 #include <memory>
 #include <mutex>
 #include <new>
@@ -14,7 +15,9 @@
 #include <fmt/ranges.h>
 
 #include <moegemm/error.hpp>
+#include <moegemm/packed_file.hpp>
 
+#include <nanobind/stl/filesystem.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
@@ -84,14 +87,14 @@ struct CallViews {
 
 class BoundPlan {
 public:
-    BoundPlan(std::string provider, std::unique_ptr<Plan> plan)
+    BoundPlan(std::shared_ptr<const Provider> provider, std::unique_ptr<Plan> plan)
         : provider_(std::move(provider)), plan_(std::move(plan)), workspaces_(plan_->workspace_bytes()) {
         for (const TensorSpec& tensor : tensor_specs(spec(), 0)) {
             typed_[static_cast<std::size_t>(tensor.role)] = {tensor.name, tensor.dtype};
         }
     }
 
-    [[nodiscard]] const std::string& provider() const noexcept { return provider_; }
+    [[nodiscard]] const std::string& provider() const { return provider_->info().name; }
     [[nodiscard]] const Plan& plan() const noexcept { return *plan_; }
     [[nodiscard]] const GemmSpec& spec() const noexcept { return plan_->spec(); }
 
@@ -102,6 +105,18 @@ public:
         const Tensor target = tensor_or_none(packed, DType::u8, "packed_w");
         const nb::gil_scoped_release release;
         plan_->pack(operands, target, reinterpret_cast<void*>(stream));
+    }
+
+    void save_packed(const TensorView& packed, const std::filesystem::path& path) const {
+        const std::span<std::uint8_t> bytes = host_bytes(packed);
+        const nb::gil_scoped_release release;
+        moegemm::save_packed(path, provider_->info(), spec(), bytes);
+    }
+
+    void load_packed(const TensorView& packed, const std::filesystem::path& path) const {
+        const std::span<std::uint8_t> bytes = host_bytes(packed);
+        const nb::gil_scoped_release release;
+        moegemm::load_packed(path, provider_->info(), spec(), bytes);
     }
 
     void run(const CallViews& views, std::intptr_t stream) {
@@ -147,6 +162,23 @@ private:
         return view->as(typed.dtype, typed.name);
     }
 
+    /// Packed weights in the host's memory.
+    [[nodiscard]] std::span<std::uint8_t> host_bytes(const TensorView& view) const {
+        const std::size_t bytes = plan_->packed_bytes();
+        if (bytes == 0) {
+            throw Error(ErrorCode::unsupported, view.name(), fmt::format("of a plan by {}", provider()),
+                        "a plan that packs weights");
+        }
+        const Tensor packed = view.as(DType::u8);
+        if (packed.device().device_type != kDLCPU || static_cast<std::size_t>(packed.bytes()) < bytes) {
+            throw Error(ErrorCode::invalid_argument, view.name(),
+                        fmt::format("{} bytes on device type {}", packed.bytes(),
+                                    static_cast<int>(packed.device().device_type)),
+                        fmt::format("at least {} bytes in the host's memory", bytes));
+        }
+        return {packed.as<std::uint8_t>(), bytes};
+    }
+
     [[nodiscard]] const std::int32_t* host_counts(const TensorView* view) const {
         if (view == nullptr) {
             return nullptr;
@@ -161,7 +193,7 @@ private:
         return counts.as<const std::int32_t>();
     }
 
-    std::string provider_;
+    std::shared_ptr<const Provider> provider_;
     std::unique_ptr<Plan> plan_;
     std::array<Typed, role_count> typed_;
     Workspaces workspaces_;
@@ -176,7 +208,7 @@ std::unique_ptr<BoundPlan> make_plan(const GemmSpec& spec, DLDevice device, cons
     options.threads = threads;
     options.kernel = kernel;
     const nb::gil_scoped_release release;
-    return std::make_unique<BoundPlan>(chosen->info().name, chosen->plan(spec, options));
+    return std::make_unique<BoundPlan>(chosen, chosen->plan(spec, options));
 }
 
 std::int64_t extent(const TensorView& view, std::size_t rank, std::size_t axis, const char* allowed) {
@@ -245,6 +277,8 @@ void bind_plans(nb::module_& module) {
         .def_prop_ro("kernels", [](const BoundPlan& plan) { return plan.plan().kernels(); })
         .def("tensors", tensors_of, nb::arg("rows"), "The tensors of a call with so many rows.")
         .def("pack", &BoundPlan::pack, nb::arg("w"), nb::arg("w_scale").none(), nb::arg("packed_w"), nb::arg("stream"))
+        .def("save_packed", &BoundPlan::save_packed, nb::arg("packed_w"), nb::arg("path"))
+        .def("load_packed", &BoundPlan::load_packed, nb::arg("packed_w"), nb::arg("path"))
         .def(
             "run",
             [](BoundPlan& plan, const TensorView* a, const TensorView* m_indptr, const TensorView* w,

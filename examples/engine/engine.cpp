@@ -6,11 +6,14 @@
 #include <exception>
 #include <memory>
 #include <random>
+#include <span>
+#include <sstream>
 #include <string>
 #include <vector>
 
 #include <moegemm/error.hpp>
 #include <moegemm/formats/bf16.hpp>
+#include <moegemm/packed_file.hpp>
 #include <moegemm/provider.hpp>
 #include <moegemm/quantize.hpp>
 #include <moegemm/reference.hpp>
@@ -22,10 +25,12 @@ using namespace moegemm;
 // Packed weights and workspaces start at a multiple of 64 bytes.
 struct Bytes {
     explicit Bytes(std::size_t size) : storage(size + 64), count(static_cast<std::int64_t>(size)) {}
-    Tensor tensor() {
+    std::uint8_t* data() {
         const auto address = reinterpret_cast<std::uintptr_t>(storage.data());
-        return {storage.data() + (64 - address % 64) % 64, DType::u8, {count}};
+        return storage.data() + (64 - address % 64) % 64;
     }
+    Tensor tensor() { return {data(), DType::u8, {count}}; }
+    std::span<std::uint8_t> bytes() { return {data(), static_cast<std::size_t>(count)}; }
     std::vector<std::uint8_t> storage;
     std::int64_t count;
 };
@@ -60,6 +65,18 @@ public:
             call_.w_scale = weights.w_scale;
         }
         call_.workspace = workspace_.tensor();
+    }
+
+    // A layer that was packed and saved before: a file of other weights, or of another provider, is refused.
+    ExpertLayer(const Provider& provider, const GemmSpec& spec, std::istream& file)
+        : plan_(provider.plan(spec, {})), packed_(plan_->packed_bytes()), workspace_(plan_->workspace_bytes()) {
+        load_packed(file, provider.info(), spec, packed_.bytes());
+        call_.packed_w = packed_.tensor();
+        call_.workspace = workspace_.tensor();
+    }
+
+    void save(const Provider& provider, std::ostream& file) {
+        save_packed(file, provider.info(), plan_->spec(), packed_.bytes());
     }
 
     // tokens: rows packed by expert; m_indptr says which are whose. Neither allocates nor plans.
@@ -116,7 +133,10 @@ int run(int argc, char** argv) {
             weights.w_scale = Tensor(w.scales.data(), tensor.dtype, tensor.shape);
         }
     }
-    ExpertLayer layer(*choose_provider(registry, spec), spec, weights);
+    const std::shared_ptr<const Provider> provider = choose_provider(registry, spec);
+    std::stringstream file;  // or a std::fstream
+    ExpertLayer(*provider, spec, weights).save(*provider, file);
+    ExpertLayer layer(*provider, spec, file);
 
     for (const std::int64_t tokens : {1, 5, 64}) {
         // What the engine's router and its dispatch do.

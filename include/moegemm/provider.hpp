@@ -40,12 +40,15 @@ struct VariantSupport {
 /// What a provider says of itself.
 struct ProviderInfo {
     std::string name;
-    std::string version;
-    std::string description;            ///< one line
+    std::string version;      ///< another one wherever the order of packed weights changes: files of them name it
+    std::string description;  ///< one line
     DLDeviceType device_type = kDLCPU;  ///< where its tensors live
     bool needs_host_counts = false;     ///< whether run() refuses to work without Operands::host_m_indptr
     std::string unavailable;  ///< why it cannot work on this machine, with the system's own reason; else empty
     std::array<VariantSupport, variants.size()> support{};  ///< in the variant table's order
+    /// Whether the order of packed weights depends on more than the spec's weights and the version (the machine, the
+    /// largest M): such weights are good for the plan that packed them alone, and no file of them is written.
+    bool packs_for_plan = false;
 };
 
 /// An answer with its reason.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy
@@ -118,6 +119,39 @@ def test_what_torch_does_not_lend() -> None:
         moegemm.moe_quant_group_gemm(a[:, ::2], w[:, :, ::2].contiguous(), m_indptr, variant="bf16")
     with pytest.raises(TypeError, match="^m_indptr = "):
         moegemm.moe_quant_group_gemm(a, w, m_indptr.long(), **keywords)
+
+
+def packed_files_round_trip(variant: str, device: str, folder: Path) -> None:
+    """Where the device's fastest provider packs this variant."""
+    arguments, keywords, expected = quantized(variant)
+    if device == "cuda":
+        arguments, keywords = to_cuda(arguments, keywords)
+    a, w, m_indptr = arguments
+    alpha = keywords["alpha"]
+    sizes = {"experts": 6, "n": 35, "k": 160, "max_rows": 26}
+    plan = moegemm.plan(variant, **sizes, dst_dtype=torch.float32, alpha=alpha is not None, device=device)
+    if plan.packed_bytes == 0:
+        pytest.skip(f"{plan.provider} does not pack {variant}")
+    packed = plan.pack(w, b_scale=keywords["b_scale"])
+    plan.save_packed(packed, folder / "layer")
+    out = torch.zeros_like(packed)
+    assert plan.load_packed(folder / "layer", out=out) is out
+    assert torch.equal(out, packed)
+    loaded = plan.load_packed(folder / "layer")
+    y = plan.run(a, m_indptr, packed_weights=loaded, a_scale=keywords["a_scale"], alpha=alpha)
+    again = plan.run(a, m_indptr, packed_weights=packed, a_scale=keywords["a_scale"], alpha=alpha)
+    assert torch.equal(y, again) and relative(y.cpu().numpy(), expected) < 1e-4
+
+
+@pytest.mark.parametrize("variant", ["int8", "nvfp4_a16"])
+def test_packed_weights_in_files(variant: str, tmp_path: Path) -> None:
+    packed_files_round_trip(variant, "cpu", tmp_path)
+
+
+@needs_cuda
+@pytest.mark.parametrize("variant", moegemm.variants())
+def test_packed_weights_in_files_on_a_gpu(variant: str, tmp_path: Path) -> None:
+    packed_files_round_trip(variant, "cuda", tmp_path)
 
 
 @needs_cuda

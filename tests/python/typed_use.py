@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy
@@ -15,6 +16,8 @@ def allowed(a: numpy.ndarray, w: numpy.ndarray, m_indptr: numpy.ndarray) -> list
     plan: moegemm.Plan = moegemm.plan("bf16", experts=8, n=64, k=64, max_rows=128, device="cpu")
     packed = plan.pack(w)
     plan.run(a, m_indptr, packed_weights=packed, out=y)
+    plan.save_packed(packed, "layer.packed")
+    plan.run(a, m_indptr, packed_weights=plan.load_packed(Path("layer.packed")), out=y)
     route: moegemm.Route = moegemm.route(64, 8, 2, routing="zipf:1", seed=1)
     quantized: moegemm.Quantized = moegemm.quantize_tokens(a, route.m_indptr, variant="int8")
     moegemm.combine_alpha(quantized, moegemm.quantize_weights(w, variant="int8"))

@@ -157,6 +157,25 @@ def empty_bytes(like: object, device: tuple[int, int], size: int, name: str) -> 
     return empty(like, device, (size,), "u8", name)
 
 
+def on_host(tensor: Any) -> Any:
+    """A tensor's values in the host's memory: itself, or torch's copy of it, in order with torch's current stream."""
+    return tensor if _torch_of(tensor) is None else tensor.detach().cpu()
+
+
+def copy_to_device(array: numpy.ndarray[Any, Any], device: tuple[int, int], out: Any, name: str) -> Any:
+    """Bytes of the host's in a tensor of torch's: `out`, or a new one."""
+    torch = sys.modules.get("torch")
+    if torch is None or not (out is None or isinstance(out, torch.Tensor)):
+        raise TypeError(
+            f"{name} = {'None' if out is None else type(out).__name__}: allowed is a tensor of torch's on a GPU: "
+            "moegemm cannot write to another framework's there"
+        )
+    if out is None:
+        out = empty_bytes(torch.empty(0), device, array.size, name)
+    out[: array.size].copy_(torch.from_numpy(array))
+    return out
+
+
 def like_tensor(array: numpy.ndarray[Any, Any], like: object, dtype: str | None = None) -> Any:
     """An array that the library made, as a tensor of `like`'s framework, with its own type where torch has one."""
     torch = _torch_of(like)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from . import _core
 from ._frameworks import (
     Device,
     SupportsDLPack,
+    copy_to_device,
     device_of,
     empty,
     empty_bytes,
     lend,
     lend_optional,
     library_type,
+    on_host,
     parse_device,
     stream_of,
 )
@@ -126,6 +129,26 @@ class Plan:
         target = lend(out, "out", number, writable=True)
         self._core.pack(w, lend_optional(scale, name, number), target, number)
         return out
+
+    def save_packed(self, packed_weights: SupportsDLPack, path: str | os.PathLike[str]) -> None:
+        """Writes what `pack` made to a file, for `load_packed` of a plan by the same provider for the same weights.
+
+        On a GPU, `packed_weights` is a tensor of torch's, ready on its current stream. Raises ``OSError`` for a place
+        that cannot be written to, ``NotImplementedError`` where the provider's packed weights are for one plan alone.
+        """
+        self._core.save_packed(lend(on_host(packed_weights), "packed_weights"), path)
+
+    def load_packed(self, path: str | os.PathLike[str], *, out: SupportsDLPack | None = None) -> Any:
+        """Reads what `save_packed` wrote, for `run(…, packed_weights=…)`.
+
+        Returns `packed_bytes` bytes, uint8: `out`, or a new array of NumPy's, on a GPU a tensor of torch's. Raises
+        ``ValueError`` for a file of another provider, version, variant, layout or size, and for a damaged one; then
+        `out` means nothing. ``OSError`` for one that cannot be read.
+        """
+        on_cpu = self.device[0] == _CPU
+        host: Any = out if on_cpu and out is not None else empty_bytes(None, (_CPU, 0), self.packed_bytes, "out")
+        self._core.load_packed(lend(host, "out", writable=True), path)
+        return host if on_cpu else copy_to_device(host, self.device, out, "out")
 
     def run(
         self,

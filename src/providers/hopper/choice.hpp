@@ -18,28 +18,34 @@ inline constexpr std::int64_t tma_bytes = 16;
 /// Up to some rows an expert, the weights' way from memory is all that counts. Tiles of `few_*` load and multiply only
 /// the rows that an expert has; those of 128 columns read rows of A half as often and serve more rows, those of 64 give
 /// every SM something to do where there are few tiles in all. From about 64 rows on, rows of A are worth a side of the
-/// tile as long as W's, unless there are so few tiles that half of the SMs would have none. More than 128 rows an
-/// expert take row tiles of 192, where there are such kernels.
+/// tile as long as W's, unless there are so few tiles that half of the SMs would have none. Up to 128 rows, weights are
+/// still waited for: small tiles have more stages of them on their way, and less to store at the end. Row tiles of 192
+/// are the fastest where there are kernels for them, but only in so many rounds that what the last one leaves undone
+/// does not matter.
+/// \param has_192 whether the elements have a kernel of many_192
 [[nodiscard]] constexpr Tiling choose_tiling(std::int64_t rows, std::int64_t experts, std::int64_t columns,
-                                             int processors) noexcept {
+                                             int processors, bool has_192) noexcept {
     const std::int64_t mean = (rows + experts - 1) / experts;
     const std::int64_t used = rows < experts ? rows : experts;
-    const std::int64_t column_tiles = (columns + 127) / 128;
-    if (mean > 64) {
-        const std::int64_t parts = used * ((mean + 127) / 128) * column_tiles;
-        if (parts <= processors / 2) {
-            return Tiling::few_64;
-        }
-        constexpr int rounds = 8;
-        const bool many = used * ((mean + 191) / 192) * column_tiles >= std::int64_t{rounds} * processors;
-        return mean <= 128 ? Tiling::many_128 : many ? Tiling::many_192 : Tiling::many_256;
+    const auto tiles = [&](std::int64_t tile_rows) {
+        return used * ((mean + tile_rows - 1) / tile_rows) * ((columns + 127) / 128);
+    };
+    if (mean <= 64) {
+        return mean <= 1 && tiles(64) < processors ? Tiling::few_16 : Tiling::few_64;
     }
-    return mean <= 1 && used * column_tiles < processors ? Tiling::few_16 : Tiling::few_64;
+    if (tiles(128) <= processors / 2) {
+        return Tiling::few_64;
+    }
+    constexpr int rounds = 8;
+    if (has_192 && mean > 128 && tiles(192) >= std::int64_t{rounds} * processors) {
+        return Tiling::many_192;
+    }
+    return mean <= 128 ? Tiling::many_128 : Tiling::many_256;
 }
 
-/// The same for weights that are decoded on their way, whose kernels take up to 64, 128 and 256 rows of A × 256, 128
-/// and 128 rows of W. A decoded fragment serves all rows of its tile: as many as an expert has, unless there are so few
-/// tiles that half of the SMs would have none.
+/// The same for weights that are decoded on their way, whose kernels take up to 16 rows of A × 128 rows of W (few_16),
+/// 32 × 256 (few_64), 128 × 128 (many_128) and 256 × 128 (many_256). A decoded fragment serves all rows of its tile: as
+/// many as an expert has, unless there are so few tiles that half of the SMs would have none.
 [[nodiscard]] constexpr Tiling choose_decoded_tiling(std::int64_t rows, std::int64_t experts, std::int64_t columns,
                                                      int processors) noexcept {
     const std::int64_t mean = (rows + experts - 1) / experts;
@@ -50,14 +56,17 @@ inline constexpr std::int64_t tma_bytes = 16;
     if (mean > 128 && tiles(256, 128) > processors / 2) {
         return Tiling::many_256;
     }
-    return mean > 32 && tiles(128, 128) > processors / 2 ? Tiling::few_64 : Tiling::few_16;
+    if (mean > 32 && tiles(128, 128) > processors / 2) {
+        return Tiling::many_128;
+    }
+    return mean > 16 ? Tiling::few_64 : Tiling::few_16;
 }
 
-/// The nearest tiling that the kind of elements has a kernel for, the larger one of two.
+/// The nearest tiling that the kind of elements has a kernel for.
 [[nodiscard]] constexpr Tiling nearest_tiling(Tiling wanted, const std::array<bool, tiling_count>& made) noexcept {
     const int index = static_cast<int>(wanted);
     for (int distance = 0; distance < tiling_count; ++distance) {
-        for (const int candidate : {index + distance, index - distance}) {
+        for (const int candidate : {index - distance, index + distance}) {
             if (candidate >= 0 && candidate < tiling_count && made[static_cast<std::size_t>(candidate)]) {
                 return static_cast<Tiling>(candidate);
             }

@@ -18,7 +18,7 @@ namespace moegemm::hopper {
 /// The format in which weights of a spec are packed; nothing where its kernels take them as they are.
 [[nodiscard]] std::optional<WeightFormat> weight_format(const GemmSpec& spec);
 
-/// The kernels that take them: under few_16 those of 32 rows of A, under few_64 of 128, under many_256 of 256.
+/// The kernels that take them, as choose_decoded_tiling names them.
 [[nodiscard]] const KernelSet& decoded_kernels(WeightFormat format);
 
 /// Packs weights on the device, and takes calls with packed weights. Those with the contract's alone go to the general

@@ -25,6 +25,7 @@ public:
     OnednnProvider() {
         info_.name = std::string("onednn");
         info_.description = std::string("oneDNN's product on packed weights, one an expert");
+        info_.packs_for_plan = true;  // in an order that oneDNN chooses
         for (const VariantInfo& row : variants) {
             info_.support[static_cast<std::size_t>(row.id)].offered = is_offered(row);
         }

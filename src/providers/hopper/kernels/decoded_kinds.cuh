@@ -18,28 +18,33 @@ struct DecodedKind {
     }
 };
 template <WeightFormat weights>
+struct DecodedFewest : DecodedKind<weights, false> {
+    static constexpr DecodedShape shape{4, 16, 8, 8, 0, 0, 2, 2, 2};
+    static constexpr DecodedSmem smem = DecodedFewest::smem_of(shape);
+};
+template <WeightFormat weights>
 struct DecodedFew : DecodedKind<weights, false> {
-    static constexpr DecodedShape shape{4, 32, 8, 32, 0, 0, 2};
+    static constexpr DecodedShape shape{4, 32, 8, 32, 0, 0, 2, 1, 1};
     static constexpr DecodedSmem smem = DecodedFew::smem_of(shape);
 };
 template <WeightFormat weights>
 struct DecodedSome : DecodedKind<weights, false> {
-    static constexpr DecodedShape shape{2, 128, 64, 64, 2, 8, 1};
+    static constexpr DecodedShape shape{2, 128, 64, 64, 2, 8, 1, 1, 1};
     static constexpr DecodedSmem smem = DecodedSome::smem_of(shape);
 };
 template <WeightFormat weights>
 struct DecodedMany : DecodedKind<weights, false> {
-    static constexpr DecodedShape shape{2, 256, 64, 64, 2, 8, 1};
+    static constexpr DecodedShape shape{2, 256, 64, 64, 2, 8, 1, 1, 1};
     static constexpr DecodedSmem smem = DecodedMany::smem_of(shape);
 };
 template <WeightFormat weights>
 struct RebasedSome : DecodedKind<weights, true> {
-    static constexpr DecodedShape shape{2, 128, 64, 64, 2, 8, 2};
+    static constexpr DecodedShape shape{2, 128, 64, 64, 2, 8, 2, 1, 1};
     static constexpr DecodedSmem smem = RebasedSome::smem_of(shape);
 };
 template <WeightFormat weights>
 struct RebasedMany : DecodedKind<weights, true> {
-    static constexpr DecodedShape shape{2, 256, 64, 64, 2, 8, 2};
+    static constexpr DecodedShape shape{2, 256, 64, 64, 2, 8, 2, 1, 1};
     static constexpr DecodedSmem smem = RebasedMany::smem_of(shape);
 };
 
@@ -48,6 +53,7 @@ template <class Kind>
     constexpr DecodedShape shape = Kind::shape;
     constexpr DecodedSmem smem = Kind::smem;
     Kernel kernel{name, reinterpret_cast<const void*>(&decoded_weights<Kind>), shape.threads(), smem.bytes()};
+    kernel.ctas = shape.ctas;
     kernel.tile_rows = shape.tile().rows;
     kernel.tile_columns = shape.tile().columns;
     kernel.a_box = shape.large_box;
@@ -58,14 +64,14 @@ template <class Kind>
 template <WeightFormat format>
 [[nodiscard]] KernelSet decoded_set() {
     return {decoded_kernel<DecodedFew<format>>("decoded_32x256"),
-            decoded_kernel<DecodedSome<format>>("decoded_128x128"), Kernel{},
+            decoded_kernel<DecodedSome<format>>("decoded_128x128"),
             decoded_kernel<DecodedMany<format>>("decoded_256x128")};
 }
 
 template <WeightFormat format>
 [[nodiscard]] KernelSet rebased_set() {
-    return {Kernel{}, decoded_kernel<RebasedSome<format>>("rebased_128x128"), Kernel{},
-            decoded_kernel<RebasedMany<format>>("rebased_256x128")};
+    return {Kernel{}, Kernel{}, decoded_kernel<RebasedMany<format>>("rebased_256x128"),
+            decoded_kernel<RebasedSome<format>>("rebased_128x128")};
 }
 
 }  // namespace moegemm::hopper

@@ -50,14 +50,17 @@ struct DecodedShape {
     int y_buffers;  ///< of each consumer; none: y is written from registers
     int group;      ///< TileShape::group
     int depths;     ///< blocks of weights along K in a stage
+    int split;      ///< consumers that share a block of rows, each with every `split`-th block along K
+    int ctas;       ///< on an SM
 
     static constexpr int part = wgmma_rows;
     [[nodiscard]] constexpr bool many() const { return tokens > 64; }
     [[nodiscard]] constexpr int threads() const { return (consumers + 1) * warpgroup; }
-    /// Registers of a thread: the launch's go to the consumers as far as they can.
+    [[nodiscard]] constexpr int row_blocks() const { return consumers / split; }
+    /// Registers of a thread, where an SM has one CTA: the launch's go to the consumers as far as they can.
     [[nodiscard]] constexpr int producer_registers() const { return many() ? 40 : 32; }
     [[nodiscard]] constexpr int consumer_registers() const { return many() ? 232 : 112; }
-    [[nodiscard]] constexpr TileShape tile() const { return {tokens, consumers * wgmma_rows, part, group}; }
+    [[nodiscard]] constexpr TileShape tile() const { return {tokens, row_blocks() * wgmma_rows, part, group}; }
 };
 
 /// What lies where in shared memory: stages of A, in chunks of 128 bytes a row, then W; buffers for y; barriers; the
@@ -69,25 +72,33 @@ struct DecodedSmem {
 
     static constexpr int most_stages = 12;
     [[nodiscard]] constexpr int a_chunk_bytes() const { return shape.tokens * row_bytes; }
-    [[nodiscard]] constexpr int w_offset() const { return a_chunks * a_chunk_bytes(); }        ///< in a stage
-    [[nodiscard]] constexpr int depth_bytes() const { return shape.consumers * block_bytes; }  ///< of W
+    [[nodiscard]] constexpr int w_offset() const { return a_chunks * a_chunk_bytes(); }           ///< in a stage
+    [[nodiscard]] constexpr int depth_bytes() const { return shape.row_blocks() * block_bytes; }  ///< of W
     [[nodiscard]] constexpr int stage_bytes() const {
         return (w_offset() + shape.depths * depth_bytes() + swizzle_bytes - 1) / swizzle_bytes * swizzle_bytes;
     }
     [[nodiscard]] constexpr int y_bytes() const { return shape.consumers * shape.y_buffers * SmemPlan::y_buffer_bytes; }
+    /// Sums that go from one consumer to another.
+    [[nodiscard]] constexpr int sum_bytes() const {
+        return shape.split == 1 ? 0 : shape.row_blocks() * warpgroup * (shape.tokens / 2) * 4;
+    }
+    [[nodiscard]] constexpr int available_bytes() const {
+        return shape.ctas == 1 ? shared_bytes_per_cta : shared_bytes_per_sm / shape.ctas - reserved_bytes_per_cta;
+    }
     [[nodiscard]] static constexpr int rest_bytes(int stages) {
         return (2 * stages * 8 + 15) / 16 * 16 + tile_slots(stages) * (tile_slot_bytes + 2 * 8);
     }
     /// As many as fit.
     [[nodiscard]] constexpr int stages() const {
         int count = most_stages;
-        while (count * stage_bytes() + y_bytes() + rest_bytes(count) > shared_bytes_per_cta) {
+        while (count * stage_bytes() + y_bytes() + sum_bytes() + rest_bytes(count) > available_bytes()) {
             --count;
         }
         return count;
     }
     [[nodiscard]] constexpr int y_offset() const { return stages() * stage_bytes(); }
-    [[nodiscard]] constexpr int barrier_offset() const { return y_offset() + y_bytes(); }
+    [[nodiscard]] constexpr int sum_offset() const { return y_offset() + y_bytes(); }
+    [[nodiscard]] constexpr int barrier_offset() const { return sum_offset() + sum_bytes(); }
     [[nodiscard]] constexpr int tile_offset() const { return barrier_offset() + (2 * stages() * 8 + 15) / 16 * 16; }
     [[nodiscard]] constexpr int bytes() const { return barrier_offset() + rest_bytes(stages()); }
 };
@@ -228,7 +239,7 @@ __device__ __forceinline__ void with_columns(int rows, const Act& act) {
 
 /// \tparam Kind holds the DecodedShape `shape` and the WeightFormat `format`
 template <class Kind>
-__global__ void __launch_bounds__(Kind::shape.threads(), 1)
+__global__ void __launch_bounds__(Kind::shape.threads(), Kind::shape.ctas)
     decoded_weights(const __grid_constant__ Maps maps, const __grid_constant__ Call call,
                     const __grid_constant__ PackedWeights packed, const __grid_constant__ Route route) {
     constexpr DecodedShape shape = Kind::shape;
@@ -265,7 +276,9 @@ __global__ void __launch_bounds__(Kind::shape.threads(), 1)
     RingPlace<stages> place;
 
     if (role == shape.consumers) {
-        ptx::setmaxnreg_dec<shape.producer_registers()>();
+        if constexpr (shape.ctas == 1) {
+            ptx::setmaxnreg_dec<shape.producer_registers()>();
+        }
         const bool leader = threadIdx.x % 32 == 0;
         const int warp = (static_cast<int>(threadIdx.x) - shape.consumers * warpgroup) / 32;
         if (warp == 0) {  // weights
@@ -324,10 +337,13 @@ __global__ void __launch_bounds__(Kind::shape.threads(), 1)
             find_tiles(queue, walk, call.columns);
         }
     } else {
-        ptx::setmaxnreg_inc<shape.consumer_registers()>();
+        if constexpr (shape.ctas == 1) {
+            ptx::setmaxnreg_inc<shape.consumer_registers()>();
+        }
         const int thread = static_cast<int>(threadIdx.x) % warpgroup;
         const auto own = Fragments::places(thread);
-        const ptx::SharedAddress own_block = shared + plan.w_offset() + role * block_bytes;
+        const int own_rows = role / shape.split;  // the block of rows
+        const ptx::SharedAddress own_block = shared + plan.w_offset() + own_rows * block_bytes;
         const ptx::SharedAddress buffers = shared + plan.y_offset() + role * shape.y_buffers * SmemPlan::y_buffer_bytes;
         int next_buffer = 0;
         const auto release = [&](int stage) {
@@ -379,32 +395,61 @@ __global__ void __launch_bounds__(Kind::shape.threads(), 1)
             ptx::settle(sums);
             release_before();
         };
-        // Of up to 8 rows, warp by warp: the warpgroup's product would keep the tensor cores longer than decoding
-        // takes.
-        const auto sum_eight = [&](float(&sums)[4]) {
+        // Of few rows, warp by warp: the warpgroup's product would keep the tensor cores longer than decoding takes.
+        const auto sum_by_warps = [&]<int tokens>(float(&sums)[tokens / 2]) {
             const int lane = thread % 32;
             const ptx::SharedAddress own_row = shared + swizzled_offset(lane % 8, lane / 8);
+            const int first_depth = shape.split == 1 ? 0 : role % shape.split;
             for (int step = 0; step < steps; ++step) {
                 ptx::mbarrier_wait(ring.full(place.stage), place.parity);
                 const ptx::SharedAddress at = place.stage * plan.stage_bytes();
 #pragma unroll
-                for (int depth = 0; depth < depths; ++depth) {
+                for (int i = 0; i < depths / shape.split; ++i) {
+                    const int depth = first_depth + i * shape.split;
                     const Fragments stored = fragments_of(at, depth);
 #pragma unroll
                     for (int half = 0; half < 2; ++half) {
                         std::uint32_t left[8];
-                        std::uint32_t right[4];
-                        // Pieces 4 to 7 of a row lie 64 bytes from pieces 0 to 3, swizzled or not.
-                        ptx::ldmatrix_x4((own_row + at + depth * plan.a_chunk_bytes()) ^ (half * 64), right);
                         stored.decode(half, left);
-                        ptx::mma_bf16(sums, left, right[0], right[1]);
-                        ptx::mma_bf16(sums, left + 4, right[2], right[3]);
+#pragma unroll
+                        for (int column = 0; column < tokens; column += 8) {
+                            std::uint32_t right[4];
+                            // Pieces 4 to 7 of a row lie 64 bytes from pieces 0 to 3, swizzled or not.
+                            ptx::ldmatrix_x4(
+                                (own_row + at + depth * plan.a_chunk_bytes() + column * row_bytes) ^ (half * 64),
+                                right);
+                            float(&own_sums)[4] = reinterpret_cast<float(&)[4]>(sums[column / 2]);
+                            ptx::mma_bf16(own_sums, left, right[0], right[1]);
+                            ptx::mma_bf16(own_sums, left + 4, right[2], right[3]);
+                        }
                     }
                 }
                 release(place.stage);
                 place.advance();
             }
         };
+        // Of the consumers that share a block of rows, the second hands its sums to the first. Two barriers: that they
+        // are there, and that they have been taken.
+        const int sums_there = 1 + own_rows * 2;
+        const int sums_taken = 2 + own_rows * 2;
+        const bool is_first = role % shape.split == 0;
+        const auto add_up = [&]<int tokens>(float(&sums)[tokens / 2]) {
+            const ptx::SharedAddress buffer =
+                shared + plan.sum_offset() + (own_rows * (shape.tokens / 2) * warpgroup + thread) * 4;
+            ptx::named_barrier(is_first ? sums_there : sums_taken, 2 * warpgroup);
+#pragma unroll
+            for (int i = 0; i < tokens / 2; ++i) {
+                if (is_first) {
+                    sums[i] += ptx::load_shared(buffer + i * warpgroup * 4);
+                } else {
+                    ptx::store_shared(buffer + i * warpgroup * 4, sums[i]);
+                }
+            }
+            ptx::named_barrier_arrive(is_first ? sums_taken : sums_there, 2 * warpgroup);
+        };
+        if (shape.split > 1 && is_first) {
+            ptx::named_barrier_arrive(sums_taken, 2 * warpgroup);
+        }
         const auto sum_rebased = [&]<int tokens>(float(&sums)[tokens / 2], int column) {
             // Sums are taken over in pieces of 64 tokens. While the products of one are under way, a part of the next
             // stage's fragments is made.
@@ -471,7 +516,7 @@ __global__ void __launch_bounds__(Kind::shape.threads(), 1)
         };
         // A tile of at most `tokens` rows, from the ring to y.
         const auto do_tile = [&]<int tokens>(std::integral_constant<int, tokens>) {
-            const int column = tile.column + role * wgmma_rows;
+            const int column = tile.column + own_rows * wgmma_rows;
             const OwnFactors<Kind::rebased> factors(call, packed, route, some_rows, tile, column, thread);
             float sums[tokens / 2];
 #pragma unroll
@@ -480,10 +525,16 @@ __global__ void __launch_bounds__(Kind::shape.threads(), 1)
             }
             if constexpr (Kind::rebased) {
                 sum_rebased.template operator()<tokens>(sums, column);
-            } else if constexpr (tokens == 8) {
-                sum_eight(sums);
+            } else if constexpr (tokens == 8 || Kind::shape.split > 1) {
+                sum_by_warps.template operator()<tokens>(sums);
             } else {
                 sum_decoded.template operator()<tokens>(sums);
+            }
+            if constexpr (Kind::shape.split > 1) {
+                add_up.template operator()<tokens>(sums);
+                if (!is_first) {
+                    return;
+                }
             }
             int storing = thread;
             asm volatile("" : "+r"(storing));  // addresses are made here, not kept in registers from tile to tile
@@ -497,7 +548,7 @@ __global__ void __launch_bounds__(Kind::shape.threads(), 1)
             store_from_registers<tokens>(call, factors, sums, tile, column, storing);
         };
         while (tiles.next(tile)) {
-            if (role * wgmma_rows >= tile.columns || tile.column + role * wgmma_rows >= call.columns) {
+            if (own_rows * wgmma_rows >= tile.columns || tile.column + own_rows * wgmma_rows >= call.columns) {
                 for (int step = 0; step < steps; ++step) {  // nothing for this warpgroup
                     ptx::mbarrier_wait(ring.full(place.stage), place.parity);
                     release(place.stage);

@@ -127,8 +127,9 @@ __global__ void __launch_bounds__(Shape::value.threads(), 1)
             while (tiles.next(tile)) {
                 // Rows for all consumers by one copy, for some of them by one each.
                 const int consumers = ceil_div(tile.rows, wgmma_rows);
-                const int a_copies = consumers == shape.consumers ? 1 : consumers;
-                const CUtensorMap* const a_map = a_copies == 1 && consumers > 1 ? &maps.a : &maps.a_part;
+                const bool is_full = consumers == shape.consumers;
+                const int a_copies = is_full ? 1 : consumers;
+                const CUtensorMap* const a_map = is_full ? &maps.a : &maps.a_part;
                 const CUtensorMap* const w_map = tile.columns < shape.columns ? &maps.w_part : &maps.w;
                 const int bytes = (consumers * wgmma_rows + tile.columns) * row_bytes;
                 for (int step = 0; step < steps; ++step) {

@@ -63,7 +63,7 @@ struct Many192 {
 template <class E>
 [[nodiscard]] KernelSet all_shapes() {
     KernelSet set{few_rows_kernel<E, Few16>("few_rows_16x64"), few_rows_kernel<E, Few64>("few_rows_64x128"),
-                  many_rows_kernel<E, Many128>("many_rows_128x128"), many_rows_kernel<E, Many256>("many_rows_128x256"),
+                  many_rows_kernel<E, Many256>("many_rows_128x256"), many_rows_kernel<E, Many128>("many_rows_128x128"),
                   Kernel{}};
     if constexpr (E::is_promoted && !E::is_block_scaled) {
         set.back() = many_rows_kernel<E, Many192>("many_rows_192x128");
@@ -74,8 +74,7 @@ template <class E>
 /// One shape for few rows and one for many: for elements that are seldom met.
 template <class E>
 [[nodiscard]] KernelSet two_shapes() {
-    return {Kernel{}, few_rows_kernel<E, Few64>("few_rows_64x128"), Kernel{},
-            many_rows_kernel<E, Many256>("many_rows_128x256"), Kernel{}};
+    return {Kernel{}, few_rows_kernel<E, Few64>("few_rows_64x128"), many_rows_kernel<E, Many256>("many_rows_128x256")};
 }
 
 }  // namespace moegemm::hopper

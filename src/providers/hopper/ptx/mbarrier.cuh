@@ -93,6 +93,9 @@ __device__ __forceinline__ int4 load_shared_4(SharedAddress source) {
                  : "memory");
     return values;
 }
+__device__ __forceinline__ void store_shared(SharedAddress target, float value) {
+    asm volatile("st.shared.f32 [%0], %1;" ::"r"(target), "f"(value) : "memory");
+}
 __device__ __forceinline__ void store_shared_4(SharedAddress target, int4 values) {
     asm volatile("st.shared.v4.s32 [%0], {%1, %2, %3, %4};" ::"r"(target), "r"(values.x), "r"(values.y), "r"(values.z),
                  "r"(values.w)
