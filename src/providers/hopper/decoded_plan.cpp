@@ -132,8 +132,11 @@ void DecodedPlan::do_pack(const Operands& operands, const Tensor& packed, void* 
     call.scale_columns = s.scale_columns();
     call.shape = PackedShape::of(s.n, s.k);
     call.in_words = call.row_bytes % 4 == 0 && is_aligned(call.w, 4);
-    cuda::check(cudaMemsetAsync(call.not_rebasable, 0, sizeof(std::uint32_t), static_cast<cudaStream_t>(stream)),
-                "cudaMemsetAsync of packed weights");
+    // What packing leaves alone: gaps, and parts that a format has no use for.
+    cuda::check(
+        cudaMemsetAsync(front + parts_.blocks_end, 0, static_cast<std::size_t>(parts_.bytes - parts_.blocks_end),
+                        static_cast<cudaStream_t>(stream)),
+        "cudaMemsetAsync of packed weights");
     cuda::check(pack_weights(format_, call, s.experts, static_cast<cudaStream_t>(stream)), "pack_weights");
 }
 

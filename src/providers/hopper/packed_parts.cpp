@@ -11,6 +11,7 @@ PackedParts packed_parts(WeightFormat format, std::int64_t experts, std::int64_t
     const std::int64_t rows = checked_mul(experts, shape.row_blocks, what);
     const std::int64_t blocks = checked_mul(checked_mul(rows, shape.depths, what), block_of(format).bytes(), what);
     PackedParts parts{};
+    parts.blocks_end = blocks;
     parts.row_factors = checked_add(blocks, alignment - 1, what) / alignment * alignment;
     const std::int64_t all_rows = checked_mul(rows, WeightBlock::rows, what);
     parts.row_tops =

@@ -62,14 +62,15 @@ public:
         for (const Variant variant : {Variant::fp8, Variant::fp8_token, Variant::fp8_block}) {
             info_.support[static_cast<std::size_t>(variant)] = {true, Accumulation::promoted_128, ScaleRange::full};
         }
-        // Decoded to bf16, activations outside its normal range flush. Weights' scales are taken apart row by row, and
-        // nvfp4's never leave it. mxfp4_a4 becomes fp8 where nothing is lost by it, whose sums are promoted.
-        for (const Variant variant : {Variant::mxfp8, Variant::mxfp4}) {
+        // Decoded to bf16, activations outside its normal range flush, and weights that are as far below their row's
+        // largest scale. nvfp4's never leave it. mxfp4_a4 becomes fp8 where nothing is lost by it, whose sums are
+        // promoted.
+        for (const Variant variant : {Variant::mxfp8, Variant::mxfp4, Variant::mxfp4_a16}) {
             info_.support[static_cast<std::size_t>(variant)] = {true, Accumulation::fp32, ScaleRange::bf16};
         }
         info_.support[static_cast<std::size_t>(Variant::mxfp4_a4)] = {true, Accumulation::promoted_128,
                                                                       ScaleRange::bf16};
-        for (const Variant variant : {Variant::mxfp4_a16, Variant::nvfp4, Variant::nvfp4_a16}) {
+        for (const Variant variant : {Variant::nvfp4, Variant::nvfp4_a16}) {
             info_.support[static_cast<std::size_t>(variant)] = {true, Accumulation::fp32, ScaleRange::full};
         }
     }

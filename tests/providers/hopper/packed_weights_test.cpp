@@ -181,6 +181,25 @@ TEST(HopperRebased, FourBytesKeepTheirOrder) {
     EXPECT_EQ(e4m3_of_bf16(0x80100010U, 0x00300020U), 0x03028101U);
 }
 
+TEST(HopperRebased, EveryCodeBelowEveryTopByTable) {
+    for (int span = 0; span <= rebase_span; ++span) {
+        const std::uint64_t table = rebased_magnitudes(span);
+        for (std::uint32_t code = 0; code < 16; ++code) {
+            for (int place = 0; place < 4; ++place) {
+                const std::uint32_t others = 0x9999U & ~(0xFU << (4 * place));
+                const std::uint32_t found =
+                    rebased_codes(others | code << (4 * place), static_cast<std::uint32_t>(table),
+                                  static_cast<std::uint32_t>(table >> 32));
+                const auto wanted =
+                    std::ldexp(static_cast<double>(E2m1::decode(static_cast<std::uint8_t>(code))), rebase_top - span);
+                const float value = E4m3::decode(static_cast<std::uint8_t>(found >> (8 * place)));
+                ASSERT_EQ(static_cast<double>(value), wanted) << "code " << code << ", span " << span;
+                ASSERT_EQ(std::signbit(value), std::signbit(wanted));
+            }
+        }
+    }
+}
+
 TEST(HopperRebased, ActivationsMeetTheWeightsOfTheSameK) {
     // A product of 32 of K takes, of thread c of four, bytes 4c … 4c + 3 of its first and of its second 16.
     for (int thread = 0; thread < 4; ++thread) {

@@ -38,11 +38,6 @@ struct DecodedMany : DecodedKind<weights, false> {
     static constexpr DecodedSmem smem = DecodedMany::smem_of(shape);
 };
 template <WeightFormat weights>
-struct RebasedSome : DecodedKind<weights, true> {
-    static constexpr DecodedShape shape{2, 128, 64, 64, 2, 8, 2, 1, 1};
-    static constexpr DecodedSmem smem = RebasedSome::smem_of(shape);
-};
-template <WeightFormat weights>
 struct RebasedMany : DecodedKind<weights, true> {
     static constexpr DecodedShape shape{2, 256, 64, 64, 2, 8, 2, 1, 1};
     static constexpr DecodedSmem smem = RebasedMany::smem_of(shape);
@@ -63,15 +58,14 @@ template <class Kind>
 
 template <WeightFormat format>
 [[nodiscard]] KernelSet decoded_set() {
-    return {decoded_kernel<DecodedFew<format>>("decoded_32x256"),
-            decoded_kernel<DecodedSome<format>>("decoded_128x128"),
-            decoded_kernel<DecodedMany<format>>("decoded_256x128")};
+    return {
+        decoded_kernel<DecodedFewest<format>>("decoded_16x128"), decoded_kernel<DecodedFew<format>>("decoded_32x256"),
+        decoded_kernel<DecodedMany<format>>("decoded_256x128"), decoded_kernel<DecodedSome<format>>("decoded_128x128")};
 }
 
 template <WeightFormat format>
 [[nodiscard]] KernelSet rebased_set() {
-    return {Kernel{}, Kernel{}, decoded_kernel<RebasedMany<format>>("rebased_256x128"),
-            decoded_kernel<RebasedSome<format>>("rebased_128x128")};
+    return {Kernel{}, Kernel{}, decoded_kernel<RebasedMany<format>>("rebased_256x128"), Kernel{}};
 }
 
 }  // namespace moegemm::hopper

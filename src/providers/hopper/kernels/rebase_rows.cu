@@ -1,7 +1,5 @@
 #include "providers/hopper/kernels/rebase_rows.hpp"
 
-#include <cuda_fp8.h>
-
 #include "providers/hopper/kernels/row_owner.cuh"
 #include "providers/hopper/kernels/weight_decode.hpp"
 #include "providers/hopper/ptx/warpgroup.cuh"
@@ -11,6 +9,19 @@ namespace {
 
 constexpr int threads = 128;
 constexpr int values = 16;  ///< that a thread takes at once: half a group
+
+/// rebased_magnitudes of every span.
+struct Tables {
+    std::uint64_t of_span[rebase_span + 1];
+};
+constexpr Tables make_tables() {
+    Tables made{};
+    for (int span = 0; span <= rebase_span; ++span) {
+        made.of_span[span] = rebased_magnitudes(span);
+    }
+    return made;
+}
+__device__ constexpr Tables tables = make_tables();
 
 /// A block a row: first the row's largest and smallest scale of groups that are not all zero, then its values.
 __global__ void __launch_bounds__(threads)
@@ -70,24 +81,15 @@ __global__ void __launch_bounds__(threads)
     for (int k = first; k < call.depth; k += threads * values) {
         const uint2 words = words_at(k);
         const int code = code_at(k);
-        // A group of zeros may have any scale.
-        const int exponent = min(max(code - most, -rebase_span), 0) + rebase_top + 127;
-        // e2m1's bits as an f32's exponent and mantissa are the value · 2^-126, the subnormal too.
-        const float factor = __int_as_float(exponent << 23);
-        float decoded[values];
-#pragma unroll
-        for (int i = 0; i < values; ++i) {
-            const std::uint32_t nibble = (i < 8 ? words.x : words.y) >> (4 * (i % 8));
-            decoded[rebased_place(i)] = __uint_as_float((nibble & 8U) << 28 | (nibble & 7U) << 22) * 0x1p126F * factor;
-        }
+        // A group of zeros may have any scale, and a row that is left to bf16.
+        const uint2 magnitudes =
+            __ldg(reinterpret_cast<const uint2*>(tables.of_span) + min(max(most - code, 0), rebase_span));
         std::uint32_t packed[4];
 #pragma unroll
         for (int word = 0; word < 4; ++word) {
-            const auto pair = [&](int at) {
-                return static_cast<std::uint32_t>(__nv_cvt_float2_to_fp8x2(
-                    make_float2(decoded[word * 4 + at], decoded[word * 4 + at + 1]), __NV_SATFINITE, __NV_E4M3));
-            };
-            packed[word] = pair(0) | pair(2) << 16;
+            // Bytes `word` of both: values 2 · word, the next, and those 8 further (rebased_place).
+            const std::uint32_t codes = byte_perm(words.x, words.y, 0x0040U + 0x0011U * static_cast<unsigned>(word));
+            packed[word] = rebased_codes(codes, magnitudes.x, magnitudes.y);
         }
         *reinterpret_cast<uint4*>(target + k) = make_uint4(packed[0], packed[1], packed[2], packed[3]);
     }

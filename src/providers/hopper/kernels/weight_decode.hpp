@@ -9,6 +9,7 @@
 
 #include <cstdint>
 
+#include <moegemm/formats/formats.hpp>
 #include <moegemm/hd.hpp>
 
 #include "providers/hopper/kernels/packed_weights.hpp"
@@ -148,6 +149,22 @@ inline constexpr int rebase_most = 127 + 60;
     const std::uint32_t magnitudes = byte_perm(first >> 4, second >> 4, 0x6420);
     const std::uint32_t signs = byte_perm(first, second, 0x7531);
     return (signs & 0x80808080U) | (magnitudes & 0x7F7F7F7FU);
+}
+/// e2m1's eight magnitudes as e4m3, `span` binades below a row's largest scale, the smallest in the lowest byte: what
+/// byte_perm chooses from.
+[[nodiscard]] constexpr std::uint64_t rebased_magnitudes(int span) {
+    std::uint64_t bytes = 0;
+    for (std::uint64_t code = 0; code < 8; ++code) {
+        const float value = formats::E2m1::decode(static_cast<std::uint8_t>(code));
+        bytes |= std::uint64_t{formats::E4m3::encode(value * formats::power_of_two(rebase_top - span))} << (8 * code);
+    }
+    return bytes;
+}
+/// Four e2m1 codes, the nibbles of bits 0 … 15, as e4m3.
+/// \param low, high the halves of rebased_magnitudes
+[[nodiscard]] MOEGEMM_HD constexpr std::uint32_t rebased_codes(std::uint32_t codes, std::uint32_t low,
+                                                               std::uint32_t high) {
+    return byte_perm(low, high, codes & 0x7777U) | byte_perm(0x8000U, 0, codes >> 3 & 0x1111U);
 }
 /// Where value k of a group of 16 lies among e4m3 activations, so that they meet the weights of the same k: thread c of
 /// four has k = 2c, 2c + 1, 2c + 8 and 2c + 9 together.
