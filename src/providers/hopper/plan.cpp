@@ -80,9 +80,10 @@ Chosen choose_kernel(const GemmSpec& spec, std::optional<Tiling> tiling, int pro
     for (std::size_t i = 0; i < made.size(); ++i) {
         made[i] = (*set)[i].function != nullptr;
     }
-    const auto choose = format ? choose_decoded_tiling : choose_tiling;
-    const Tiling chosen =
-        nearest_tiling(tiling.value_or(choose(spec.max_rows, spec.experts, spec.n, processors)), made);
+    const bool has_192 = made[static_cast<std::size_t>(Tiling::many_192)];
+    const Tiling best = format ? choose_decoded_tiling(spec.max_rows, spec.experts, spec.n, processors)
+                               : choose_tiling(spec.max_rows, spec.experts, spec.n, processors, has_192);
+    const Tiling chosen = nearest_tiling(tiling.value_or(best), made);
     const Kernel& kernel = (*set)[static_cast<std::size_t>(chosen)];
     if (!counts_fit(spec.max_rows, spec.experts, spec.n, bytes, kernel.tile_rows, kernel.tile_columns)) {
         return {nullptr, "sizes beyond what its kernels count with"};

@@ -1,6 +1,7 @@
 // Every element of y is in exactly one tile, for any row counts.
 #include <cstdint>
 #include <random>
+#include <set>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -25,17 +26,17 @@ std::vector<Tile> all_tiles(const std::vector<std::int32_t>& m_indptr, int rows,
     return tiles;
 }
 
-/// How often each element of y (rows, columns) is done by any of `ctas` CTAs; -1 in the first place where a tile leaves
-/// y.
+/// How often each element of y (rows, columns) is done by any of `places` CTAs; -1 in the first
+/// place where a tile leaves y.
 template <TileShape shape>
-std::vector<int> visits(const std::vector<std::int32_t>& m_indptr, int rows, int columns, int ctas) {
+std::vector<int> visits(const std::vector<std::int32_t>& m_indptr, int rows, int columns, int places) {
     const std::vector<Tile> tiles = all_tiles<shape>(m_indptr, rows, columns);
     const int count = static_cast<int>(tiles.size());
-    const int whole = whole_tiles<shape>(count, ctas);
+    const int whole = whole_tiles<shape>(count, places);
     std::vector<int> seen(static_cast<std::size_t>(rows) * static_cast<std::size_t>(columns));
-    for (int cta = 0; cta < ctas; ++cta) {
-        for (int index = cta;; index += ctas) {
-            const Item item = item_at<shape>(index, whole);
+    for (int place = 0; place < places; ++place) {
+        for (int round = 0;; ++round) {
+            const Item item = item_at<shape>(item_number(place, round, places), whole);
             if (item.tile >= count) {
                 break;
             }
@@ -76,6 +77,7 @@ void check_all(const std::vector<std::int32_t>& m_indptr, int spare_rows, int co
     check<TileShape{16, 64, 64, 0}>(m_indptr, spare_rows, columns);
     check<TileShape{64, 128, 64, 0}>(m_indptr, spare_rows, columns);
     check<TileShape{128, 256, 128, 16}>(m_indptr, spare_rows, columns);
+    check<TileShape{192, 128, 128, 10}>(m_indptr, spare_rows, columns);
     // Small tiles meet every case of groups and parts with few elements.
     check<TileShape{2, 3, 3, 2}>(m_indptr, spare_rows, columns);
     check<TileShape{2, 3, 1, 0}>(m_indptr, spare_rows, columns);
@@ -149,6 +151,20 @@ TEST(HopperTileWalk, PartsEndSoonerOrAreNotMade) {
     EXPECT_EQ(whole_tiles<halves>(132 * 3 + 66, 132), 132 * 3);       // half a tile for each CTA
     EXPECT_EQ(whole_tiles<halves>(132 * 3 + 67, 132), 132 * 3 + 67);  // one would have two halves: as long as a whole
     EXPECT_EQ(whole_tiles<halves>(40, 132), 0);
+}
+
+TEST(HopperTileWalk, RoundsAreSharedOutOnceEach) {
+    for (const int places : {1, 2, 66, 132}) {
+        for (int round = 0; round < 5; ++round) {
+            std::set<int> numbers;
+            for (int place = 0; place < places; ++place) {
+                const int number = item_number(place, round, places);
+                EXPECT_EQ(number / places, round);
+                EXPECT_TRUE(numbers.insert(number).second);
+                EXPECT_LT(number, item_number(place, round + 1, places));
+            }
+        }
+    }
 }
 
 TEST(HopperTileWalk, DecreasingOffsetsOwnNothing) {

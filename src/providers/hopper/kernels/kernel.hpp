@@ -11,14 +11,15 @@
 
 namespace moegemm::hopper {
 
-/// Ways to cut y into tiles, from the fewest rows an expert to the most.
+/// Ways to cut y into tiles.
 enum class Tiling : std::uint8_t {
     few_16,    ///< up to 16 rows of A × 64 rows of W, two CTAs an SM
     few_64,    ///< up to 64 rows of A × 128 rows of W
     many_256,  ///< 128 × 256
-    many_128   ///< 192 × 128
+    many_128,  ///< 128 × 128
+    many_192   ///< 192 × 128
 };
-inline constexpr int tiling_count = 4;
+inline constexpr int tiling_count = 5;
 
 /// One kernel.
 struct Kernel {

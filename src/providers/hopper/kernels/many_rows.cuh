@@ -1,22 +1,23 @@
 /// \file
-/// Grouped GEMM where experts have many rows: tiles of 128 rows of A by 256 rows of W, all of K.
+/// Grouped GEMM where experts have many rows: tiles of 64 rows of A a consumer × 256 or 128 rows of W, all of K.
 ///
-/// A CTA an SM runs through its tiles (tile_walk.hpp) with three warpgroups: one thread of the first keeps the copy
-/// engine loading a ring of stages, the other two multiply 64 rows each.
+/// A CTA an SM runs through its tiles (tile_walk.hpp). One warpgroup's threads keep the copy engine loading a ring of
+/// stages, the others, two or three, multiply 64 rows each.
 ///
 ///   stage (128 bytes of K)                y tile
-///   ┌──────────────┬─────────┐            256 columns →
-///   │ W 256 rows   │ A 128   │          ┌──────────────┐ rows 0–63: warpgroup 1
-///   │ × 128 B      │ × 128 B │  × n     ├──────────────┤ rows 64–127: warpgroup 2
+///   ┌──────────────┬─────────┐            columns →
+///   │ W 256 or 128 │ A 128   │          ┌──────────────┐ rows 0–63: warpgroup 1
+///   │ rows × 128 B │ or 192  │  × n     ├──────────────┤ rows 64–127: warpgroup 2
+///   │              │ × 128 B │          ├──────────────┤ rows 128–191: warpgroup 3
 ///   └──────────────┴─────────┘          └──────────────┘
 ///
 /// bf16 and int8 add up in the accumulators of the tensor cores. Sums of fp8 are taken over after each stage, 128 of K,
 /// in pieces of 128 columns, and added up in float32, scaled where the variant has block scales: meanwhile the tensor
-/// cores work for the other warpgroup. The sums of a finished tile leave while the tensor cores do the first piece of
+/// cores work for the other warpgroups. The sums of a finished tile leave while the tensor cores do the first piece of
 /// the next.
 ///
-/// The last tiles may be cut in two: parts of 128 columns. A warpgroup whose 64 rows are beyond the expert's multiplies
-/// nothing, and they are not loaded.
+/// The last tiles may be cut in two by columns. A warpgroup whose 64 rows are beyond the expert's multiplies nothing,
+/// and they are not loaded.
 #pragma once
 
 #include <type_traits>
@@ -26,6 +27,7 @@
 #include "providers/hopper/kernels/element.hpp"
 #include "providers/hopper/kernels/epilogue.cuh"
 #include "providers/hopper/kernels/fragment.hpp"
+#include "providers/hopper/kernels/promoted_sums.cuh"
 #include "providers/hopper/kernels/ring.cuh"
 #include "providers/hopper/kernels/smem_plan.hpp"
 #include "providers/hopper/kernels/tile_queue.cuh"
@@ -38,21 +40,22 @@
 namespace moegemm::hopper {
 
 struct ManyRowsShape {
+    int consumers;  ///< warpgroups
+    int columns;    ///< of a CTA's tile
     int stages;     ///< of the ring
-    int y_buffers;  ///< of each consumer warpgroup
+    int y_buffers;  ///< of each consumer
 
-    static constexpr int rows = 128;
-    static constexpr int columns = 256;
-    static constexpr int part = 128;  ///< TileShape::part, and columns of the pieces in which fp8 sums are taken over
-    static constexpr int consumers = 2;  // warpgroups
-    static constexpr int threads = (consumers + 1) * warpgroup;
-    static constexpr int group = 16;
-    [[nodiscard]] static constexpr TileShape tile() { return {rows, columns, part, group}; }
-    [[nodiscard]] static constexpr StageScales scales() { return {rows, columns / 128, 1, true}; }
-    [[nodiscard]] static constexpr int factors() { return columns + wgmma_rows; }  ///< of a consumer
+    /// Columns of a CTA's part of a tile that is cut, and of the pieces in which fp8 sums are taken over.
+    static constexpr int part = 128;
+    [[nodiscard]] constexpr int rows() const { return consumers * wgmma_rows; }
+    [[nodiscard]] constexpr int threads() const { return (consumers + 1) * warpgroup; }
+    /// About as many rows in a group, whatever a row tile has of them.
+    [[nodiscard]] constexpr TileShape tile() const { return {rows(), columns, part, 2048 / rows()}; }
+    [[nodiscard]] constexpr StageScales scales() const { return {rows(), columns / 128, 1, true}; }
+    [[nodiscard]] constexpr int factors() const { return columns + wgmma_rows; }  ///< of a consumer
     [[nodiscard]] constexpr SmemPlan smem(Factors after, bool block_scaled) const {
         return {columns,
-                rows,
+                rows(),
                 1,
                 stages,
                 consumers * y_buffers,
@@ -62,28 +65,33 @@ struct ManyRowsShape {
 };
 
 /// One thread's factors of a stage's sums: its two rows of A times a block of weights.
-template <class E>
+template <class E, int blocks>
 class BlockFactors {
 public:
+    /// Reads what they are made of: once a stage, not once a piece, whose products would wait for it.
     /// \param scales of the stage
-    __device__ __forceinline__ void load(const StageScales& stage, ptx::SharedAddress scales, int row, int block) {
+    __device__ __forceinline__ void load(const StageScales& stage, ptx::SharedAddress scales, int row) {
         if constexpr (E::is_block_scaled) {
-            const float2 a = ptx::load_shared_pair(scales + stage.a(0, row) * 4);
-            const float w = ptx::load_shared(scales + stage.w(0, block) * 4);
-            of_row_[0] = a.x * w;
-            of_row_[1] = a.y * w;
+            a_ = ptx::load_shared_pair(scales + stage.a(0, row) * 4);
+#pragma unroll
+            for (int block = 0; block < blocks; ++block) {
+                w_[block] = ptx::load_shared(scales + stage.w(0, block) * 4);
+            }
         }
     }
-    /// The factor of register `index` of a piece in that block.
-    [[nodiscard]] __device__ __forceinline__ float of(int index) const { return of_row_[index / 2 % 2]; }
+    /// Of row 0 or 1 in the piece of that block.
+    [[nodiscard]] __device__ __forceinline__ float of(int block, int row) const {
+        return E::is_block_scaled ? (row == 0 ? a_.x : a_.y) * w_[block] : 1.0F;
+    }
 
 private:
-    float of_row_[2];
+    float2 a_;
+    float w_[blocks];
 };
 
 /// \tparam Shape holds the ManyRowsShape: nvcc makes no kernels of templates over structures
 template <class E, class Shape>
-__global__ void __launch_bounds__(ManyRowsShape::threads, 1)
+__global__ void __launch_bounds__(Shape::value.threads(), 1)
     many_rows(const __grid_constant__ Maps maps, const __grid_constant__ Call call) {
     constexpr ManyRowsShape shape = Shape::value;
     constexpr SmemPlan plan = shape.smem(E::factors, E::is_block_scaled);
@@ -93,14 +101,14 @@ __global__ void __launch_bounds__(ManyRowsShape::threads, 1)
     const RingBarriers<shape.stages> ring{shared + plan.barrier_offset()};
     const TileQueue<shape.stages> queue{shared + plan.tile_offset()};
 
-    // Of each thread; together what the launch gives, 168 each.
-    constexpr int producer_registers = E::is_promoted ? 56 : 40;
-    constexpr int consumer_registers = E::is_promoted ? 224 : 232;
+    // Of each thread; together what the launch gives, 168 or 128 each.
+    constexpr int producer_registers = 56;
+    constexpr int consumer_registers = shape.consumers == 3 ? 152 : 224;
     // From one lane to all, so that the compiler knows that it is the same for a warp.
     const int role = __shfl_sync(~0U, static_cast<int>(threadIdx.x) / warpgroup, 0);
     if (threadIdx.x == 0) {
         queue.init();
-        ring.init(E::is_block_scaled ? 1 + 32 : 1, ManyRowsShape::consumers * (warpgroup / 32));
+        ring.init(E::is_block_scaled ? 1 + 32 : 1, shape.consumers * (warpgroup / 32));
     }
     __syncthreads();
 
@@ -117,10 +125,13 @@ __global__ void __launch_bounds__(ManyRowsShape::threads, 1)
             constexpr int element_bytes = 32 / ptx::Wgmma<typename E::a, typename E::w, 8>::k;
             const auto policy = call.weights_first_out ? ptx::Evict::first : ptx::Evict::normal;
             while (tiles.next(tile)) {
-                const bool one_half = tile.rows <= wgmma_rows;
-                const CUtensorMap* const a_map = one_half ? &maps.a_part : &maps.a;
+                // Rows for all consumers by one copy, for some of them by one each.
+                const int consumers = ceil_div(tile.rows, wgmma_rows);
+                const bool is_full = consumers == shape.consumers;
+                const int a_copies = is_full ? 1 : consumers;
+                const CUtensorMap* const a_map = is_full ? &maps.a : &maps.a_part;
                 const CUtensorMap* const w_map = tile.columns < shape.columns ? &maps.w_part : &maps.w;
-                const int bytes = ((one_half ? wgmma_rows : shape.rows) + tile.columns) * row_bytes;
+                const int bytes = (consumers * wgmma_rows + tile.columns) * row_bytes;
                 for (int step = 0; step < steps; ++step) {
                     ptx::mbarrier_wait(ring.empty(place.stage), place.parity ^ 1);
                     if (threadIdx.x == 0) {
@@ -129,7 +140,11 @@ __global__ void __launch_bounds__(ManyRowsShape::threads, 1)
                         const int x = step * row_bytes / element_bytes;
                         ptx::mbarrier_arrive_expect(barrier, bytes);
                         ptx::tma_load_3d(w, w_map, barrier, x, tile.column, tile.expert, policy);
-                        ptx::tma_load_2d(w + plan.a_offset(), a_map, barrier, x, tile.row, ptx::Evict::normal);
+                        for (int i = 0; i < a_copies; ++i) {
+                            const int row = i * wgmma_rows;
+                            ptx::tma_load_2d(w + plan.a_offset() + row * row_bytes, a_map, barrier, x, tile.row + row,
+                                             ptx::Evict::normal);
+                        }
                     }
                     __syncwarp();
                     place.advance();
@@ -210,17 +225,20 @@ __global__ void __launch_bounds__(ManyRowsShape::threads, 1)
         using Sum = typename Product::Sum;
 
         if constexpr (E::is_promoted) {
-            Sum sums[Product::registers];
+            // Crossing takes moves where there are two pieces.
+            PromotedSums<Product::registers, shape.columns == shape.part> sums;
             Sum part[PartProduct::registers];
             TilePart finished{};
-            BlockFactors<E> factors;
+            BlockFactors<E, shape.columns / shape.part> factors;
             const auto begin = [&](int piece) {
                 ptx::settle(part);  // no value to carry over: no move to make
                 multiply(PartProduct{}, part, piece * shape.part, false);
             };
             const auto end = [&](int piece, bool is_last) {
-                factors.load(shape.scales(), shared + plan.scale_offset() + place.stage * plan.scales * 4,
-                             first_row + accumulator_row(thread, 0), piece);
+                if (piece == 0) {
+                    factors.load(shape.scales(), shared + plan.scale_offset() + place.stage * plan.scales * 4,
+                                 first_row + accumulator_row(thread, 0));
+                }
                 ptx::wgmma_wait<0>();
                 ptx::settle(part);
                 if (is_last) {
@@ -228,10 +246,11 @@ __global__ void __launch_bounds__(ManyRowsShape::threads, 1)
                     release(place.stage);
                     advance();
                 }
+                const float factor[2] = {factors.of(piece, 0), factors.of(piece, 1)};
 #pragma unroll
-                for (int i = 0; i < PartProduct::registers; ++i) {
-                    Sum& sum = sums[piece * PartProduct::registers + i];
-                    sum = E::is_block_scaled ? fmaf(part[i], factors.of(i), sum) : sum + part[i];
+                for (int i = 0; i < PartProduct::registers; i += 2) {
+                    sums.template add<E::is_block_scaled>(piece * PartProduct::registers + i, part[i], part[i + 1],
+                                                          factor[i / 2 % 2]);
                 }
             };
             // A tile's stages of `pieces` pieces each, the first piece of the first being under way.
@@ -264,21 +283,22 @@ __global__ void __launch_bounds__(ManyRowsShape::threads, 1)
                 // After the last tile, of whatever lies there, for nothing: a second copy of the code that stores would
                 // have to come from memory.
                 begin(0);
-                output.store(call, &maps.y, sums, finished, thread);
+                {
+                    Sum values[Product::registers];
+                    sums.get(values);
+                    output.store(call, &maps.y, values, finished, thread);
+                }
                 if (!more) {
                     ptx::wgmma_wait<0>();
                     break;
                 }
                 finished = own_part();
                 output.fetch_factors(call, finished, thread);
-#pragma unroll
-                for (int i = 0; i < Product::registers; ++i) {
-                    sums[i] = 0.0F;
-                }
-                if (is_whole()) {
-                    do_tile(std::integral_constant<int, shape.columns / shape.part>{});
-                } else {
+                sums.clear();
+                if (shape.columns == shape.part || !is_whole()) {
                     do_tile(std::integral_constant<int, 1>{});
+                } else {
+                    do_tile(std::integral_constant<int, shape.columns / shape.part>{});
                 }
             }
         } else {
@@ -305,7 +325,7 @@ __global__ void __launch_bounds__(ManyRowsShape::threads, 1)
                 }
                 output.fetch_factors(call, own_part(), thread);
                 Sum sums[Product::registers];
-                if (is_whole()) {
+                if (shape.columns == shape.part || is_whole()) {
                     tile_sums(Product{}, sums);
                 } else {
                     tile_sums(PartProduct{}, reinterpret_cast<Sum(&)[PartProduct::registers]>(sums));

@@ -3,9 +3,10 @@
 ///
 /// Output tiles are numbered expert by expert; within an expert, row tiles are adjacent (they share a tile of weights)
 /// in groups of `group` row tiles, so that a group's rows of A and the weights in flight fit in the L2 together.
-/// CTA c takes the tiles c, c + grid, c + 2·grid, … The last ones, too few for all CTAs, may be cut by columns into
-/// parts, so that more CTAs share them and all end sooner. That changes no sum: each is still added up along K by one
-/// CTA, in the same order.
+/// In each round, every CTA takes a tile, the next of the one that it would have taken if the rounds were all alike: of
+/// row tiles that are not full all get as many, more or less. The last ones, too few for all CTAs, may be cut by
+/// columns into parts, so that more CTAs share them and all end sooner. That changes no sum: each is still added up
+/// along K by one CTA, in the same order.
 #pragma once
 
 #include <cstdint>
@@ -81,6 +82,11 @@ template <TileShape shape>
     return ceil_div(left * parts, ctas) < parts ? tiles - left : tiles;
 }
 
+/// What CTA `place` of `places` takes in a round: rises from round to round.
+[[nodiscard]] MOEGEMM_HD constexpr int item_number(int place, int round, int places) noexcept {
+    return round * places + (place + round) % places;
+}
+
 /// What CTAs take one by one: the whole tiles, then the parts of the others.
 struct Item {
     int tile;
@@ -111,7 +117,7 @@ public:
     /// \param rows    R, of A and y
     /// \param columns N
     __device__ TileWalk(const std::int32_t* m_indptr, int experts, int rows, int columns)
-        : m_indptr_(m_indptr), experts_(experts), rows_(rows), columns_(columns), next_(static_cast<int>(blockIdx.x)) {
+        : m_indptr_(m_indptr), experts_(experts), rows_(rows), columns_(columns) {
         // A line of 128 bytes a lane: those of the first 1024 experts will be here when they are needed.
         if (const int expert = static_cast<int>(threadIdx.x % 32) * 32; expert < experts) {
             asm volatile("prefetch.global.L1 [%0];" ::"l"(m_indptr + expert));
@@ -122,9 +128,10 @@ public:
     __device__ bool next(Tile& tile) {
         const int lane = static_cast<int>(threadIdx.x % 32);
         const int ctas = static_cast<int>(gridDim.x);
+        const int number = item_number(static_cast<int>(blockIdx.x), round_, ctas);
         // How many tiles there are is not counted before the first is on its way, where every CTA gets a whole one for
         // sure: a call of few rows has little time, and what comes first runs from cold instruction caches.
-        const bool is_first = next_ < ctas;
+        const bool is_first = round_ == 0;
         int experts = is_first ? min(experts_, 32) : experts_;
         while (whole_ < 0) {
             const int count = tiles(experts);
@@ -136,7 +143,7 @@ public:
             }
             experts = experts_;
         }
-        const Item item = whole_ < 0 ? Item{next_, -1} : item_at<shape>(next_, whole_);
+        const Item item = whole_ < 0 ? Item{number, -1} : item_at<shape>(number, whole_);
         while (first_expert_ < experts_) {
             const RowRange own = rows_of(first_expert_ + lane);
             const int count = tile_count<shape>(own.count, columns_);
@@ -153,7 +160,7 @@ public:
                 const RowRange range{__shfl_sync(~0U, own.first, owner), __shfl_sync(~0U, own.count, owner)};
                 tile = part_of<shape>(
                     tile_at<shape>(first_expert_ + owner, range, columns_, item.tile - passed_ - before), item.part);
-                next_ += ctas;
+                ++round_;
                 return true;
             }
             passed_ += __shfl_sync(~0U, sum, 31);
@@ -183,7 +190,7 @@ private:
     int rows_;
     int columns_;
     int whole_ = -1;  ///< tiles that are handed out whole; -1: not known yet
-    int next_;        ///< the item that comes next
+    int round_ = 0;
     int passed_ = 0;  ///< tiles of the experts before first_expert_
     int first_expert_ = 0;
 };
