@@ -149,6 +149,34 @@ def cuda_scaled():
     return table(["variant"] + [f"r = {ROWS[0]}"] + [str(r) for r in ROWS[1:]], rows)
 
 
+def four_bit_floors():
+    """Geometric means of the multiple of the floor of variants whose weights are decoded, provider `hopper`."""
+    records = points("h200-four-bit.jsonl", "hopper")
+    skewed_records = skewed("h200-four-bit-zipf.jsonl")
+    rows = []
+    for variant in SCALED_VARIANTS:
+        ratios = {r: [ratio(at(records, variant, shape, r)) for shape in SHAPES] for r in ROWS}
+        cells = [geometric_mean(ratios[r]) for r in ROWS] + [max(value for values in ratios.values() for value in values)]
+        if skewed_records is not None:
+            cells.append(geometric_mean([ratio(at(skewed_records, variant, s, r)) for s in SHAPES for r in ROWS]))
+        rows.append([f"`{variant}`"] + [f"{value:.2f}" for value in cells])
+    header = ["variant"] + [f"r = {ROWS[0]}"] + [str(r) for r in ROWS[1:]] + ["worst"]
+    return table(header + (["all, `zipf:1`"] if skewed_records is not None else []), rows)
+
+
+def four_bit_beside_bf16():
+    """Speed of the same variants as a multiple of that of bf16, and of fp8_block for comparison: geometric means."""
+    records = points("h200-four-bit.jsonl", "hopper")
+    rows = []
+    for variant in SCALED_VARIANTS + ["fp8_block"]:
+        cells = []
+        for r in ROWS:
+            shares = [median_us(at(records, "bf16", s, r)) / median_us(at(records, variant, s, r)) for s in SHAPES]
+            cells.append(f"{geometric_mean(shares):.2f}")
+        rows.append([f"`{variant}`"] + cells)
+    return table(["variant"] + [f"r = {ROWS[0]}"] + [str(r) for r in ROWS[1:]], rows)
+
+
 def beside(shapes):
     """Times of every provider for GPUs on the same points, and the floors of the first."""
     records = {name: points(PROVIDERS_RECORD, name) for name in GPU_PROVIDERS}
@@ -214,6 +242,8 @@ TABLES = {
     "hopper_times": hopper_times,
     "hopper_all_times": hopper_all_times,
     "hopper_floors": hopper_floors,
+    "four_bit_floors": four_bit_floors,
+    "four_bit_beside_bf16": four_bit_beside_bf16,
     "cuda_beside_hopper": cuda_beside_hopper,
     "cuda_scaled": cuda_scaled,
     "providers_beside": providers_beside,
