@@ -23,7 +23,6 @@
 /// or 256 where the products are.
 #pragma once
 
-#include <algorithm>
 #include <type_traits>
 
 #include "providers/hopper/kernels/call.hpp"
