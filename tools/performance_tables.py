@@ -21,7 +21,11 @@ ROWS = [1, 8, 32, 128, 512, 4096]
 CPU_SHAPES = [(8, 2048, 4096), (8, 4096, 2048)]  # of workloads/cpu.json
 CPU_ROWS = [1, 8, 32, 128, 512]
 HOPPER_VARIANTS = ["bf16", "int8", "fp8", "fp8_token", "fp8_block"]
-PROVIDERS_RECORD = "h200-providers.jsonl"
+PROVIDERS_RECORDS = [  # a row's name begins with these words
+    ("`bf16`", "bf16", "h200-providers.jsonl"),
+    ("`fp8`", "fp8", "h200-providers.jsonl"),
+    ("`fp8` without `alpha`", "fp8", "other/h200-fp8-without-alpha.jsonl"),
+]
 GPU_PROVIDERS = ["hopper", "cuda", "flashinfer", "cudnn", "cublas"]
 SCALED_VARIANTS = ["mxfp8", "mxfp4", "mxfp4_a4", "mxfp4_a16", "nvfp4", "nvfp4_a16"]
 
@@ -179,16 +183,16 @@ def four_bit_beside_bf16():
 
 def beside(shapes):
     """Times of every provider for GPUs on the same points, and the floors of the first."""
-    records = {name: points(PROVIDERS_RECORD, name) for name in GPU_PROVIDERS}
     rows = []
-    for variant in ["bf16", "fp8"]:
+    for words, variant, file in PROVIDERS_RECORDS:
+        records = {name: points(file, name) for name in GPU_PROVIDERS}
         for shape in shapes:
             for r in ROWS:
                 key = variant, shape, r
                 floor = at(records["hopper"], *key)["floor"]
                 cells = [median_us(records[name][key]) if key in records[name] else None for name in GPU_PROVIDERS]
                 cells.append(max(floor["read_us"], floor["compute_us"]))
-                name = f"`{variant}`" + (" " + " × ".join(map(str, shape)) if len(shapes) > 1 else "")
+                name = words + (" " + " × ".join(map(str, shape)) if len(shapes) > 1 else "")
                 rows.append([f"{name}, {r}"] + ["" if cell is None else microseconds(cell) for cell in cells])
     first = "variant, E × N × K, rows an expert" if len(shapes) > 1 else "variant, rows an expert"
     return table([first] + [f"`{name}`" for name in GPU_PROVIDERS] + ["floor"], rows)

@@ -199,16 +199,25 @@ private:
     Workspaces workspaces_;
 };
 
-std::unique_ptr<BoundPlan> make_plan(const GemmSpec& spec, DLDevice device, const std::optional<std::string>& provider,
-                                     int threads, const std::string& kernel) {
+/// \param without_workspace whether a plan that needs none is looked for; where there is none, the first provider's
+std::unique_ptr<BoundPlan> make_plan(const GemmSpec& spec, const PlanOptions& options,
+                                     const std::optional<std::string>& provider, bool without_workspace) {
     spec.check();
-    const std::shared_ptr<const Provider> chosen = choose_provider(provider, spec, device);
-    PlanOptions options;
-    options.device = device;
-    options.threads = threads;
-    options.kernel = kernel;
+    const std::vector<std::shared_ptr<const Provider>> providers = providers_for(provider, spec, options.device);
     const nb::gil_scoped_release release;
-    return std::make_unique<BoundPlan>(chosen, chosen->plan(spec, options));
+    std::unique_ptr<Plan> plan = providers.front()->plan(spec, options);
+    std::size_t chosen = 0;
+    if (without_workspace && plan->workspace_bytes() > 0) {
+        for (std::size_t i = 1; i < providers.size(); ++i) {
+            std::unique_ptr<Plan> other = providers[i]->plan(spec, options);
+            if (other->workspace_bytes() == 0) {
+                plan = std::move(other);
+                chosen = i;
+                break;
+            }
+        }
+    }
+    return std::make_unique<BoundPlan>(providers[chosen], std::move(plan));
 }
 
 std::int64_t extent(const TensorView& view, std::size_t rank, std::size_t axis, const char* allowed) {
@@ -226,7 +235,7 @@ DType element_of(const std::optional<std::string>& text, DType resolved, const T
 
 /// The plan for a call with these tensors: E, N, K and the rows are theirs.
 std::unique_ptr<BoundPlan> plan_call(const TensorView& a, const TensorView& w, const SpecTexts& texts,
-                                     const std::optional<std::string>& provider) {
+                                     const std::optional<std::string>& provider, bool without_workspace) {
     GemmSpec spec = typed_spec(texts);
     spec.a = element_of(texts.a_dtype, spec.a, a);
     spec.w = element_of(texts.w_dtype, spec.w, w);
@@ -235,7 +244,9 @@ std::unique_ptr<BoundPlan> plan_call(const TensorView& a, const TensorView& w, c
     spec.experts = extent(w, 3, 0, weights);
     spec.n = extent(w, 3, 1, weights);
     spec.k = extent(w, 3, 2, weights) * info(spec.w).values;
-    return make_plan(spec, a.device(), provider, 0, "");
+    PlanOptions options;
+    options.device = a.device();
+    return make_plan(spec, options, provider, without_workspace);
 }
 
 std::vector<TensorRow> tensors_of(const BoundPlan& plan, std::int64_t rows) {
@@ -301,7 +312,11 @@ void bind_plans(nb::module_& module) {
             spec.n = n;
             spec.k = k;
             spec.max_rows = max_rows;
-            return make_plan(spec, {static_cast<DLDeviceType>(device.first), device.second}, provider, threads, kernel);
+            PlanOptions options;
+            options.device = {static_cast<DLDeviceType>(device.first), device.second};
+            options.threads = threads;
+            options.kernel = kernel;
+            return make_plan(spec, options, provider, false);
         },
         nb::kw_only(), nb::arg("variant"), nb::arg("experts"), nb::arg("n"), nb::arg("k"), nb::arg("max_rows"),
         nb::arg("a_dtype").none(), nb::arg("w_dtype").none(), nb::arg("dst_dtype").none(),
@@ -310,12 +325,14 @@ void bind_plans(nb::module_& module) {
     module.def(
         "plan_call",
         [](const TensorView& a, const TensorView& w, const std::string& variant, const Text& a_dtype,
-           const Text& w_dtype, const Text& dst_dtype, const Text& scale_layout, bool has_alpha, const Text& provider) {
-            return plan_call(a, w, {variant, a_dtype, w_dtype, dst_dtype, scale_layout, has_alpha}, provider);
+           const Text& w_dtype, const Text& dst_dtype, const Text& scale_layout, bool has_alpha, const Text& provider,
+           bool without_workspace) {
+            return plan_call(a, w, {variant, a_dtype, w_dtype, dst_dtype, scale_layout, has_alpha}, provider,
+                             without_workspace);
         },
         nb::kw_only(), nb::arg("a"), nb::arg("w"), nb::arg("variant"), nb::arg("a_dtype").none(),
         nb::arg("w_dtype").none(), nb::arg("dst_dtype").none(), nb::arg("scale_layout").none(), nb::arg("has_alpha"),
-        nb::arg("provider").none(), "The plan for a call with these tensors.");
+        nb::arg("provider").none(), nb::arg("without_workspace"), "The plan for a call with these tensors.");
 }
 
 }  // namespace moegemm::python

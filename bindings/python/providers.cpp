@@ -84,13 +84,14 @@ Registry& registry() {
     return *all;
 }
 
-std::shared_ptr<const Provider> choose_provider(const std::optional<std::string>& name, const GemmSpec& spec,
-                                                DLDevice device) {
+std::vector<std::shared_ptr<const Provider>> providers_for(const std::optional<std::string>& name, const GemmSpec& spec,
+                                                           DLDevice device) {
     if (name) {
-        return registry().find(*name);
+        return {registry().find(*name)};
     }
     std::vector<std::shared_ptr<const Provider>> candidates = registry().providers();
     std::ranges::stable_sort(candidates, {}, [](const auto& provider) { return place(*provider); });
+    std::vector<std::shared_ptr<const Provider>> taking;
     std::vector<std::string> reasons;
     for (const auto& provider : candidates) {
         const ProviderInfo& about = provider->info();
@@ -99,9 +100,13 @@ std::shared_ptr<const Provider> choose_provider(const std::optional<std::string>
         }
         const Support support = about.unavailable.empty() ? provider->supports(spec) : Support::no(about.unavailable);
         if (support.supported) {
-            return provider;
+            taking.push_back(provider);
+        } else {
+            reasons.push_back(fmt::format("{}: {}", about.name, support.reason));
         }
-        reasons.push_back(fmt::format("{}: {}", about.name, support.reason));
+    }
+    if (!taking.empty()) {
+        return taking;
     }
     if (reasons.empty()) {
         for (const ProviderStatus& status : registry().status()) {

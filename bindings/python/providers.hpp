@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include <nanobind/nanobind.h>
 #include <moegemm/provider.hpp>
@@ -14,11 +15,12 @@ namespace moegemm::python {
 /// The process's registry: the built-in providers, then the plug-ins that Python loads. Used with the GIL held.
 [[nodiscard]] Registry& registry();
 
-/// The provider of that name; without a name the first of hopper, cuda, cpu, the plug-ins' others and reference that
-/// works on the device and supports the spec.
+/// The provider of that name; without a name those of hopper, cuda, cpu, the plug-ins' others and reference, in this
+/// order, that work on the device and support the spec.
+/// \return at least one
 /// \throws Error invalid_argument for a name that is none; unsupported, with each provider's reason, where none does
-[[nodiscard]] std::shared_ptr<const Provider> choose_provider(const std::optional<std::string>& name,
-                                                              const GemmSpec& spec, DLDevice device);
+[[nodiscard]] std::vector<std::shared_ptr<const Provider>> providers_for(const std::optional<std::string>& name,
+                                                                         const GemmSpec& spec, DLDevice device);
 
 void bind_providers(nanobind::module_& module);
 

@@ -60,6 +60,7 @@ struct Arguments {
     std::string compute_dtype = "int8";
     std::string dst_dtype = "bfloat16";
     std::string scale_layout;  ///< empty: the variant's default
+    bool alpha = true;         ///< whether alpha is given, where the variant has one
 
     /// Reads key-value pairs; a later pair of the same key wins.
     /// \param[out] unknown keys that the op does not know, in their order, ignored; may be null

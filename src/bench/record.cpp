@@ -154,6 +154,7 @@ std::vector<std::pair<std::string, ArgumentValue>> argument_pairs(const Argument
             {"compute_dtype", arguments.compute_dtype},
             {"dst_dtype", arguments.dst_dtype},
             {"scale_layout", arguments.scale_layout},
+            {"alpha", arguments.alpha},
             {"routing", routing.text},
             {"seed", static_cast<std::int64_t>(routing.seed)}};
 }

@@ -134,6 +134,7 @@ void Runner::run_case(const Case& item) {
         const Routing routing = routing_of(item, routing_);
         state.problem = Problem::from(arguments, routing);
         arguments.scale_layout = to_string(state.problem->spec().scale_layout);
+        arguments.alpha = state.problem->spec().has_alpha;
         common.arguments = argument_pairs(arguments, routing);
         common.shape = shape_of(*state.problem);
         common.targets = targets_of(*state.problem);

@@ -142,7 +142,7 @@ void add_explain(CLI::App& app, Action& action) {
         ->add_option(
             "key=value", options->pairs,
             "Arguments of the op: num_tokens, hidden_size, new_hidden_size, num_experts, topk, ep_size, ep_rank, "
-            "dtype, w_dtype, compute_dtype, dst_dtype, scale_layout")
+            "dtype, w_dtype, compute_dtype, dst_dtype, scale_layout, alpha")
         ->required();
     command->add_option("--routing", options->routing, "Spread of tokens: balanced, uniform, zipf:S or counts:FILE")
         ->type_name("KIND");

@@ -38,6 +38,22 @@ inline Support any_gpu_from(int least) {
     return Support::no(fmt::format("no GPU of compute capability {}.{} or later", least / 10, least % 10));
 }
 
+/// Whether `holds` is true of the compute capability of each GPU of at least `least`.
+template <class Predicate>
+bool every_gpu_from(int least, Predicate&& holds) {
+    int count = 0;
+    if (cudaGetDeviceCount(&count) != cudaSuccess) {
+        (void)cudaGetLastError();
+        return false;
+    }
+    for (int device = 0; device < count; ++device) {
+        if (const int capability = compute_capability(device); capability >= least && !holds(capability)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /// \throws Error unsupported ("device") for one that any_gpu_from would not take
 inline void check_device(DLDevice device, int least) {
     if (device.device_type != kDLCUDA || compute_capability(device.device_id) < least) {

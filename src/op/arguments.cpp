@@ -41,6 +41,8 @@ constexpr std::array<TextKey, 6> text_keys{{
     {"scale_layout", &Arguments::scale_layout},
 }};
 
+constexpr std::string_view alpha_key = "alpha";
+
 /// The value with its type, for messages: a number that is not whole by its type keeps a sign of that.
 std::string describe(const ArgumentValue& value) {
     struct Describe {
@@ -59,7 +61,7 @@ std::string describe(const ArgumentValue& value) {
 
 bool is_known(std::string_view key) {
     return std::ranges::any_of(integer_keys, [&](const IntegerKey& row) { return row.name == key; }) ||
-           std::ranges::any_of(text_keys, [&](const TextKey& row) { return row.name == key; });
+           std::ranges::any_of(text_keys, [&](const TextKey& row) { return row.name == key; }) || key == alpha_key;
 }
 
 using Pairs = std::span<const std::pair<std::string, ArgumentValue>>;
@@ -131,6 +133,13 @@ Arguments Arguments::from(std::span<const std::pair<std::string, ArgumentValue>>
             throw_type(key.name, *value, "a text");
         }
         arguments.*key.field = *text;
+    }
+    if (const ArgumentValue* const value = last_value(pairs, alpha_key)) {
+        const bool* const flag = std::get_if<bool>(value);
+        if (flag == nullptr) {
+            throw_type(alpha_key, *value, "true or false");
+        }
+        arguments.alpha = *flag;
     }
     if (unknown != nullptr) {
         unknown->clear();

@@ -151,7 +151,7 @@ Problem Problem::from(const Arguments& arguments, const Routing& routing) {
     spec.w = typed.w;
     spec.dst = typed.dst;
     spec.scale_layout = resolve_layout(row, arguments.scale_layout);
-    spec.has_alpha = row.alpha != Alpha::none;
+    spec.has_alpha = arguments.alpha && row.alpha != Alpha::none;
     spec.experts = arguments.routing.experts_per_rank();
     spec.n = arguments.new_hidden_size;
     spec.k = arguments.hidden_size;

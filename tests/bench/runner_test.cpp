@@ -713,8 +713,8 @@ TEST(Runner, RoutingAndSeedAreTheRuns) {
     words.tokens = 500;
     (void)run({case_of(words)});
     const Record& record = run.sink.records.at(0);
-    EXPECT_EQ(std::get<std::string>(record.arguments[13].second), "zipf:1.5");
-    EXPECT_EQ(std::get<std::int64_t>(record.arguments[14].second), 42);
+    EXPECT_EQ(std::get<std::string>(record.arguments[14].second), "zipf:1.5");
+    EXPECT_EQ(std::get<std::int64_t>(record.arguments[15].second), 42);
     EXPECT_GT(record.shape.value().rows_max, record.shape.value().rows_min);
     EXPECT_EQ(record.status, Status::ok) << record.reason;
 }

@@ -117,9 +117,10 @@ TEST(Record, HasEveryKeyWhateverHappened) {
 
 TEST(Record, ArgumentsHaveEveryDefault) {
     const Json json = to_json(measured_record());
-    EXPECT_EQ(keys_of(json["arguments"]),
-              (Keys{"arg_type", "num_tokens", "hidden_size", "new_hidden_size", "num_experts", "topk", "ep_size",
-                    "ep_rank", "dtype", "w_dtype", "compute_dtype", "dst_dtype", "scale_layout", "routing", "seed"}));
+    EXPECT_EQ(
+        keys_of(json["arguments"]),
+        (Keys{"arg_type", "num_tokens", "hidden_size", "new_hidden_size", "num_experts", "topk", "ep_size", "ep_rank",
+              "dtype", "w_dtype", "compute_dtype", "dst_dtype", "scale_layout", "alpha", "routing", "seed"}));
     EXPECT_EQ(json["arguments"]["dst_dtype"], "bfloat16");
     EXPECT_EQ(json["arguments"]["routing"], "balanced");
 }
@@ -228,7 +229,8 @@ TEST_F(SinkTest, XpuPerfTreeHasTheSuitesPathsAndFields) {
     EXPECT_EQ(
         csv.substr(0, csv.find("\r\n")),
         "sku_name,op_name,provider,arg_type,num_tokens,hidden_size,new_hidden_size,num_experts,topk,ep_size,ep_rank,"
-        "dtype,w_dtype,compute_dtype,dst_dtype,scale_layout,routing,seed,latency(us),read_bytes(B),write_bytes(B),"
+        "dtype,w_dtype,compute_dtype,dst_dtype,scale_layout,alpha,routing,seed,latency(us),read_bytes(B),write_bytes(B)"
+        ","
         "io_bytes(B),mem_bw(GB/s),calc_flops,calc_flops_power(tflops),calc_mem_ratio,kernels");
     EXPECT_NE(csv.find("\r\n\"A \"\"CPU\"\", with/a slash\",moe_quant_group_gemm,some,llm,12,64,32,4,1,1,0,int8,"),
               std::string::npos)

@@ -59,6 +59,21 @@ TEST(WorkloadFiles, RooflineHoldsItsPoints) {
     EXPECT_EQ(points, expected);
 }
 
+TEST(WorkloadFiles, Fp8WithoutAlphaHoldsThoseOfTheRooflinePoints) {
+    const auto points_of = [](const char* file, bool alpha) {
+        std::set<std::tuple<std::int64_t, std::int64_t, std::int64_t, std::int64_t>> points;
+        for (const Case& item : read_workload(workloads / file).cases) {
+            const GemmSpec spec = problem_of(item).spec();
+            if (spec.variant == Variant::fp8) {
+                EXPECT_EQ(spec.has_alpha, alpha);
+                points.insert({spec.experts, spec.n, spec.k, spec.max_rows});
+            }
+        }
+        return points;
+    };
+    EXPECT_EQ(points_of("fp8_without_alpha.json", false), points_of("roofline.json", true));
+}
+
 TEST(WorkloadFiles, OneExpertHoldsEveryRowOfTheRooflinePoints) {
     std::vector<std::vector<ArgumentPair>> points;
     for (const Case& item : read_workload(workloads / "roofline.json").cases) {

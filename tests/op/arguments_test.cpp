@@ -27,7 +27,8 @@ Pairs full_pairs() {
             {"w_dtype", "mxfp4"},
             {"compute_dtype", "bf16"},
             {"dst_dtype", "float16"},
-            {"scale_layout", "linear"}};
+            {"scale_layout", "linear"},
+            {"alpha", false}};
 }
 
 Arguments read(const Pairs& pairs) { return Arguments::from(pairs, nullptr); }
@@ -59,13 +60,14 @@ TEST(Arguments, ReadsEveryKey) {
     EXPECT_EQ(arguments.compute_dtype, "bf16");
     EXPECT_EQ(arguments.dst_dtype, "float16");
     EXPECT_EQ(arguments.scale_layout, "linear");
+    EXPECT_FALSE(arguments.alpha);
 }
 
 TEST(Arguments, FillsInDefaults) {
     Pairs pairs = full_pairs();
     std::erase_if(pairs, [](const auto& pair) {
         return pair.first.find("dtype") != std::string::npos || pair.first.starts_with("ep_") ||
-               pair.first == "scale_layout" || pair.first == "arg_type";
+               pair.first == "scale_layout" || pair.first == "alpha" || pair.first == "arg_type";
     });
     const Arguments arguments = read(pairs);
     EXPECT_EQ(arguments.arg_type, "llm");
@@ -76,6 +78,7 @@ TEST(Arguments, FillsInDefaults) {
     EXPECT_EQ(arguments.compute_dtype, "int8");
     EXPECT_EQ(arguments.dst_dtype, "bfloat16");
     EXPECT_EQ(arguments.scale_layout, "");
+    EXPECT_TRUE(arguments.alpha);
 }
 
 TEST(Arguments, ALaterPairWins) {
@@ -87,11 +90,11 @@ TEST(Arguments, ALaterPairWins) {
 
 TEST(Arguments, ReportsUnknownKeysOnceInTheirOrder) {
     Pairs pairs = with("zeta", true);
-    pairs.insert(pairs.begin(), {"alpha", 1.5});
+    pairs.insert(pairs.begin(), {"beta", 1.5});
     pairs.emplace_back("zeta", std::monostate{});
     std::vector<std::string> unknown{"of an earlier call"};
     (void)Arguments::from(pairs, &unknown);
-    EXPECT_EQ(unknown, (std::vector<std::string>{"alpha", "zeta"}));
+    EXPECT_EQ(unknown, (std::vector<std::string>{"beta", "zeta"}));
 }
 
 TEST(Arguments, TextsBecomeTheirTypes) {
@@ -166,6 +169,8 @@ TEST(ArgumentsBadInput, IntegerForText) {
 TEST(ArgumentsBadInput, NullForText) {
     EXPECT_TRUE(throws_error(ErrorCode::invalid_argument, "scale_layout", "null", "a text",
                              [] { (void)read(with("scale_layout", std::monostate{})); }));
+    EXPECT_TRUE(throws_error(ErrorCode::invalid_argument, "alpha", "0 (an integer)", "true or false",
+                             [] { (void)read(with("alpha", std::int64_t{0})); }));
 }
 
 }  // namespace

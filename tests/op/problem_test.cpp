@@ -53,6 +53,8 @@ TEST(Problem, DefaultsOfEveryVariant) {
         EXPECT_EQ(spec.variant, row.id);
         EXPECT_EQ(spec.scale_layout, row.layouts[0]) << row.name;
         EXPECT_EQ(spec.has_alpha, row.alpha != Alpha::none) << row.name;
+        arguments.alpha = false;
+        EXPECT_FALSE(route(arguments).spec().has_alpha) << row.name;
         for (const ScaleLayout layout : row.layouts) {
             if (layout != ScaleLayout::none) {
                 arguments.scale_layout = to_string(layout);

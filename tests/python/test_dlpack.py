@@ -108,6 +108,11 @@ def test_a_device_workspace_is_the_callers(recorder: Recorder) -> None:
     with pytest.raises(TypeError, match="^out = None: "):
         plan.run(operands[0], operands[2], operands[1], workspace=workspace)
     assert recorder.calls == 1
+    other = CudaTensor("u8", (512,))
+    moegemm.moe_quant_group_gemm(*operands, variant="bf16", provider="recorder", out=out, workspace=other)
+    assert recorder.workspace == other.address
+    with pytest.raises(TypeError, match="^workspace = None: .*CudaTensor is of a framework"):
+        moegemm.moe_quant_group_gemm(*operands, variant="bf16", provider="recorder", out=out)
 
 
 def test_why_a_tensor_is_not_lent(recorder: Recorder) -> None:

@@ -134,6 +134,11 @@ def stream_of(device: tuple[int, int], stream: Any) -> int:
     return int(getattr(stream, "cuda_stream", stream))
 
 
+def can_allocate(like: object, device: tuple[int, int]) -> bool:
+    """Whether empty() makes a tensor in the framework of `like` on the device."""
+    return device[0] == CPU or _torch_of(like) is not None
+
+
 def empty(like: object, device: tuple[int, int], shape: Sequence[int], dtype: str, name: str) -> Any:
     """A tensor for the library to fill, in the framework of `like`."""
     torch = _torch_of(like)

@@ -9,6 +9,7 @@ from . import _core
 from ._frameworks import (
     Device,
     SupportsDLPack,
+    can_allocate,
     copy_to_device,
     device_of,
     empty,
@@ -295,6 +296,7 @@ def moe_quant_group_gemm(
     scale_layout: str | None = None,
     out: SupportsDLPack | None = None,
     provider: str | None = None,
+    workspace: SupportsDLPack | None = None,
     host_m_indptr: SupportsDLPack | None = None,
     stream: Any = None,
 ) -> Any:
@@ -312,6 +314,8 @@ def moe_quant_group_gemm(
     out: (M, N), written to and returned; else a new tensor in the framework of `scatter_tokens`. NumPy has no bfloat16:
         its arrays hold it as uint16.
     provider: by name; None for the fastest that works on the tensors' device and supports the call.
+    workspace: bytes of a GPU's, for a provider that needs some. torch's are allocated; with another framework's tensors
+        and neither of the two given, the provider is one that needs none.
     host_m_indptr: a copy of m_indptr in the host's memory, for providers that need one.
     stream: a CUDA stream, as a number or an object of torch's; None for torch's current one, or the default stream.
 
@@ -334,6 +338,7 @@ def moe_quant_group_gemm(
         scale_layout=scale_layout,
         has_alpha=alpha is not None,
         provider=provider,
+        without_workspace=workspace is None and not can_allocate(scatter_tokens, a.device),
     )
     return _run(
         made,
@@ -346,7 +351,7 @@ def moe_quant_group_gemm(
         alpha,
         None,
         out,
-        None,
+        workspace,
         host_m_indptr,
         number,
     )

@@ -41,6 +41,12 @@ std::string_view meaning(api::Status status) {
     }
 }
 
+/// From 13.4 on for compute capability 9.0, too. NVIDIA's Transformer Engine keeps away from 13.7.0 to 13.8.0, whose
+/// grouped products spoil data in some cases.
+bool has_grouped_lt(const std::array<int, 3>& version) {
+    return version >= std::array{13, 4, 0} && (version < std::array{13, 7, 0} || version >= std::array{13, 8, 1});
+}
+
 }  // namespace
 
 std::shared_ptr<const Library> Library::load() {
@@ -62,6 +68,21 @@ std::shared_ptr<const Library> Library::load() {
     file.need("cublasSetStream_v2", library->set_stream);
     file.need("cublasSetWorkspace_v2", library->set_workspace);
     file.need("cublasGemmGroupedBatchedEx", library->grouped_gemm);
+    if (has_grouped_lt(version)) {
+        LtFunctions& lt = library->lt.emplace();
+        file.need("cublasLtCreate", lt.create);
+        file.need("cublasLtDestroy", lt.destroy);
+        file.need("cublasLtMatmulDescCreate", lt.create_matmul);
+        file.need("cublasLtMatmulDescDestroy", lt.destroy_matmul);
+        file.need("cublasLtMatmulDescSetAttribute", lt.set_matmul);
+        file.need("cublasLtGroupedMatrixLayoutCreate", lt.create_layout);
+        file.need("cublasLtMatrixLayoutDestroy", lt.destroy_layout);
+        file.need("cublasLtMatmulPreferenceCreate", lt.create_preference);
+        file.need("cublasLtMatmulPreferenceDestroy", lt.destroy_preference);
+        file.need("cublasLtMatmulPreferenceSetAttribute", lt.set_preference);
+        file.need("cublasLtMatmulAlgoGetHeuristic", lt.choose);
+        file.need("cublasLtMatmul", lt.multiply);
+    }
     return library;
 }
 

@@ -8,15 +8,9 @@
 #include "cuda/error.hpp"
 #include "cuda/reachable.hpp"
 #include "providers/cublas/pointers.hpp"
+#include "providers/cublas/workspace.hpp"
 
 namespace moegemm::cublas {
-namespace {
-
-/// What NVIDIA recommends for compute capability 9.0 (cuBLAS's documentation, cublasSetWorkspace); less elsewhere.
-constexpr std::size_t library_bytes = std::size_t{32} << 20;
-constexpr std::size_t alignment = 256;
-
-}  // namespace
 
 CublasPlan::CublasPlan(const GemmSpec& spec, DLDevice device, std::shared_ptr<const Library> library)
     : Plan(spec, device), library_(std::move(library)), groups_(spec) {
@@ -31,8 +25,7 @@ CublasPlan::~CublasPlan() {
 }
 
 std::size_t CublasPlan::pointer_bytes() const {
-    const std::size_t bytes = 3 * static_cast<std::size_t>(spec().experts) * sizeof(void*);
-    return (bytes + alignment - 1) / alignment * alignment;
+    return workspace_aligned(3 * static_cast<std::size_t>(spec().experts) * sizeof(void*));
 }
 
 std::size_t CublasPlan::workspace_bytes() const { return pointer_bytes() + library_bytes; }
@@ -57,14 +50,7 @@ void CublasPlan::do_run(const Operands& operands, void* stream) {
     }
     auto* workspace = operands.workspace.as<std::byte>();
     auto* pointers = reinterpret_cast<const void**>(workspace);
-    constexpr std::int64_t element = 2;  // bf16
-    const Bases bases{operands.w.as<const std::byte>(),
-                      operands.a.as<const std::byte>(),
-                      operands.y.as<std::byte>(),
-                      spec.n * spec.k * element,
-                      spec.k * element,
-                      spec.n * element};
-    write_pointers(bases, groups_.experts.data(), groups_.first_rows.data(), count, pointers,
+    write_pointers(Bases::of(spec, operands), groups_.experts.data(), groups_.first_rows.data(), count, pointers,
                    static_cast<cudaStream_t>(stream));
     check(library_->set_stream(handle_, stream), "cublasSetStream");
     // After the stream, which brings the handle's own workspace back.

@@ -1,5 +1,5 @@
 /// \file
-/// A call of the `cublas` provider made ready.
+/// A call of the `cublas` provider made ready, by cuBLAS's grouped batched product: it reads row counts on the host.
 #pragma once
 
 #include <memory>

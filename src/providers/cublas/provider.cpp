@@ -7,6 +7,7 @@
 #include "cuda/compute_capability.hpp"
 #include "provider/foreign_library.hpp"
 #include "providers/cublas/library.hpp"
+#include "providers/cublas/lt_plan.hpp"
 #include "providers/cublas/plan.hpp"
 #include "providers/cublas/support.hpp"
 
@@ -19,9 +20,8 @@ class CublasProvider final : public Provider {
 public:
     CublasProvider() {
         info_.name = std::string("cublas");
-        info_.description = std::string("cuBLAS's grouped batched product, one group an expert");
+        info_.description = std::string("cuBLAS's grouped product, one group an expert");
         info_.device_type = kDLCUDA;
-        info_.needs_host_counts = true;
         info_.support[static_cast<std::size_t>(Variant::bf16)] = {true, Accumulation::fp32, ScaleRange::full};
         info_.unavailable = cuda::any_gpu_from(least_capability).reason;
         if (!info_.unavailable.empty()) {
@@ -30,6 +30,8 @@ public:
         try {
             library_ = cublas::Library::load();
             info_.version = library_->version;
+            lt_ = library_->lt.has_value() && cuda::every_gpu_from(least_capability, cublas::lt_runs_on);
+            info_.needs_host_counts = !lt_;
         } catch (const Error& error) {
             info_.unavailable = unavailable_reason(error);
         }
@@ -49,12 +51,16 @@ public:
         if (!options.kernel.empty()) {
             throw Error(ErrorCode::invalid_argument, "kernel", options.kernel, "none: cuBLAS chooses its kernels");
         }
+        if (lt_) {
+            return std::make_unique<cublas::LtPlan>(spec, options.device, library_);
+        }
         return std::make_unique<cublas::CublasPlan>(spec, options.device, library_);
     }
 
 private:
     ProviderInfo info_;
     std::shared_ptr<const cublas::Library> library_;
+    bool lt_ = false;  ///< whether by cuBLASLt
 };
 
 }  // namespace

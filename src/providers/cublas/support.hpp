@@ -10,6 +10,9 @@
 
 namespace moegemm::cublas {
 
+/// Where cuBLASLt's grouped products run: compute capabilities 9.0 to 11.0.
+[[nodiscard]] constexpr bool lt_runs_on(int capability) noexcept { return capability >= 90 && capability <= 110; }
+
 [[nodiscard]] inline Support support_of(const GemmSpec& spec) {
     constexpr std::int64_t most = std::numeric_limits<int>::max();
     if (spec.variant != Variant::bf16) {

@@ -29,6 +29,14 @@ TEST(CublasLibrary, IsLoadedWithItsVersion) {
     }
 }
 
+TEST(CublasLibrary, HasGroupedProductsOfCublasLtFromItsVersionOn) {
+    for (const auto& [name, has] : {std::pair{"fake", false}, std::pair{"13_4", true}, std::pair{"13_7", false}}) {
+        const ScopedVariable use("MOEGEMM_CUBLAS", fake(name));
+        EXPECT_EQ(cublas::Library::load()->lt.has_value(), has) << name;
+    }
+    expect_refused(fake("without_lt"), fake("without_lt"), "cublasLtCreate");
+}
+
 TEST(CublasLibrary, OthersAreRefused) {
     const ScratchFolder folder;
     const std::string text = folder.write("libcublas.so.13", "this is no library\n");
@@ -73,6 +81,12 @@ TEST(CublasSupport, IsBf16ToBf16) {
     spec = small_spec();
     spec.k = std::int64_t{1} << 31;
     EXPECT_NE(cublas::support_of(spec).reason.find("32 bits"), std::string::npos);
+}
+
+TEST(CublasSupport, OfCublasLtIsByComputeCapability) {
+    for (const int capability : {80, 89, 90, 100, 103, 110, 120, 121}) {
+        EXPECT_EQ(cublas::lt_runs_on(capability), capability >= 90 && capability < 120) << capability;
+    }
 }
 
 TEST(CublasGroups, AreTheExpertsWithRows) {

@@ -1,7 +1,11 @@
 // Modules that are not what they should be: an error or a reason with what was expected, and the process goes on.
+#include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
+#include <string_view>
+#include <vector>
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
@@ -151,23 +155,47 @@ TEST(FlashInferModule, LaunchesThatFailedAreErrors) {
                              [] { call_through(faulty / "broken_context"); }));
 }
 
-/// How many arguments a function takes.
-std::size_t argument_count(flashinfer::Signature signature) {
+/// What a function takes: tensors, numbers, texts and booleans by the first letters of their types.
+std::string_view argument_types(flashinfer::Signature signature) {
     using flashinfer::Signature;
     switch (signature) {
         case Signature::segment_sm80:
-            return 10;
+            return "TTTTTTTTTB";
         case Signature::segment_sm90:
-            return 12;
-        case Signature::block_sm120:
-        case Signature::mx_sm120:
-            return 14;
+            return "TTTTTTTTTTTB";
         case Signature::block_sm100:
+            return "TTTTTTTTNNNNNXN";
+        case Signature::block_sm120:
+            return "TTTTTTTTNNNNNX";
         case Signature::mx_sm100:
+            return "TTTTTTTTNNNNNNB";
+        case Signature::mx_sm120:
+            return "TTTTTTTTNNNNNB";
         case Signature::nv_sm120:
-            return 15;
+            return "TTTTTTTTTNNNNNB";
     }
-    return 0;
+    return {};
+}
+
+/// Arguments of the right types, and tensors of an element type that no function takes.
+std::vector<flashinfer::Argument> arguments_of(flashinfer::Signature signature, const DLTensor& tensor) {
+    std::vector<flashinfer::Argument> arguments;
+    for (const char type : argument_types(signature)) {
+        switch (type) {
+            case 'T':
+                arguments.emplace_back(&tensor);
+                break;
+            case 'N':
+                arguments.emplace_back(std::int64_t{128});
+                break;
+            case 'X':
+                arguments.emplace_back("K");
+                break;
+            default:
+                arguments.emplace_back(true);
+        }
+    }
+    return arguments;
 }
 
 /// A module of any architecture: none of these calls comes as far as a kernel.
@@ -190,20 +218,37 @@ protected:
                 }));
             };
             expect_refused("Mismatched number of arguments");
-            arguments.assign(argument_count(entry.signature), "no tensor");
+            arguments.assign(argument_types(entry.signature).size(), "no tensor");
             expect_refused("Mismatched type on argument");
+            double number = 0;
+            std::array<std::int64_t, 2> shape{1, 1};
+            const DLTensor tensor{&number, {kDLCUDA, 0}, 2, {kDLFloat, 64, 1}, shape.data(), nullptr, 0};
+            arguments = arguments_of(entry.signature, tensor);
+            expect_refused("Error: ");  // by the function itself, in words of its own
         }
     }
 };
 
-TEST_P(FlashInferArguments, OfOtherNumberOrTypeAreErrorsOfOurs) {
+TEST_P(FlashInferArguments, OfOtherNumbersOrTypesAreErrorsOfOurs) {
     ASSERT_NE(ModuleLibrary({doubles}, true).find(GetParam().name, 0).module, nullptr);
     expect_refused_by(ModuleLibrary({doubles}, true));
 }
 
 /// Where this machine has them.
-TEST_P(FlashInferArguments, OfOtherNumberOrTypeAreErrorsOfOursInFlashInfersOwnModules) {
+TEST_P(FlashInferArguments, OfOtherNumbersOrTypesAreErrorsOfOursInFlashInfersOwnModules) {
     expect_refused_by(ModuleLibrary(flashinfer::module_folders(), false));
+}
+
+TEST_P(FlashInferArguments, FlashInfersOwnModulesAreRefusedOnAGpuWithoutCodeForIt) {
+    const ModuleLibrary library(flashinfer::module_folders(), false);
+    const auto entry = std::ranges::find(flashinfer::entries, GetParam().name,
+                                         [](const flashinfer::Entry& one) { return one.module; });
+    if (const auto found = library.find(entry->module, entry->capabilities.front()); found.module == nullptr) {
+        GTEST_SKIP() << found.reason;
+    }
+    const ModuleLibrary::Found found = library.find(entry->module, 75);
+    EXPECT_EQ(found.module, nullptr);
+    EXPECT_TRUE(holds(found.reason, {"a module with code for compute capability 7.5: it has sm_", "_ARCH_LIST="}));
 }
 
 INSTANTIATE_TEST_SUITE_P(Modules, FlashInferArguments, testing::ValuesIn(flashinfer::modules),
