@@ -34,7 +34,8 @@ constexpr std::string_view flashinfer_reason =
     MOEGEMM_HAS_FLASHINFER ? "its plug-in library moegemm_flashinfer.so, which this build makes, is not here"
                            : "not built: " MOEGEMM_FLASHINFER_REASON;
 constexpr std::string_view flashinfer_needs =
-    "moegemm doctor shows what this machine has; FlashInfer's modules: MOEGEMM_FLASHINFER_PATH=FOLDER";
+    "moegemm doctor shows what this machine has; FlashInfer's modules: MOEGEMM_FLASHINFER_PATH=FOLDER; cuDNN, which it "
+    "takes for bf16 and fp8 from 9.21 on: ./dev cudnn";
 constexpr std::string_view doctor = "moegemm doctor shows what this machine has";
 constexpr std::string_view onednn_remedy = "./dev onednn, or MOEGEMM_ONEDNN=FILE";
 constexpr std::string_view cudnn_reason = MOEGEMM_HAS_CUDNN ? cuda_reason : "not built: " MOEGEMM_CUDNN_REASON;

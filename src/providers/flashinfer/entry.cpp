@@ -59,8 +59,8 @@ Support no_entry(Variant variant, int capability) {
             variant == Variant::fp8_block && capability == 90
                 ? "; what it has on 9.0, fp8_blockscale_gemm_sm90, is a dense product: a loop over experts"
                 : "";
-        return Support::no(fmt::format("FlashInfer has no grouped {} for compute capability {}: only for {}{}", name,
-                                       capability_text(capability), fmt::join(elsewhere, " "), loop));
+        return Support::no(fmt::format("FlashInfer has no compiled grouped {} for compute capability {}: only for {}{}",
+                                       name, capability_text(capability), fmt::join(elsewhere, " "), loop));
     }
     switch (variant) {
         case Variant::mxfp8:

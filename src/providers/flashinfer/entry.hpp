@@ -1,12 +1,15 @@
 /// \file
-/// What of FlashInfer this provider calls: one table, a row an entry point. Adding an entry point is adding a row, and
-/// its order of arguments where that is a new one.
+/// What of FlashInfer this provider calls: a table of its compiled modules' functions and one of those that it hands to
+/// cuDNN, a row an entry point. Adding an entry point is adding a row, and its order of arguments where that is a new
+/// one.
 ///
 /// Source: FlashInfer 0.7.2.post1: csrc/*_binding.cu for the functions' arguments, the checks of gemm/gemm_base.py and
-/// the kernels' own headers for what they demand.
+/// the kernels' own headers for what they demand; grouped_mm/core.py for what goes to cuDNN.
 #pragma once
 
+#include <algorithm>
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -80,6 +83,34 @@ inline constexpr std::array<Entry, 8> entries{{
 }};
 // clang-format on
 
+/// A function of FlashInfer's that is cuDNN's MoE grouped matmul. What else it demands, cuDNN says.
+struct CudnnEntry {
+    Variant variant;
+    std::string_view function;
+    Capabilities capabilities;
+};
+inline constexpr std::array<CudnnEntry, 2> cudnn_entries{{
+    {Variant::bf16, "grouped_mm_bf16", {80, 86, 87, 89, 90, 100, 103, 107, 110, 120, 121}},
+    {Variant::fp8, "grouped_mm_fp8", {89, 90, 100, 103, 107, 110, 120, 121}},
+}};
+
+/// FlashInfer's own gate: _CUDNN_MOE_MIN_VERSION of grouped_mm/cudnn/core.py, major and minor. cuDNN itself has the
+/// operation since 9.18.
+inline constexpr std::array<int, 2> least_cudnn{9, 21};
+
+/// Whether FlashInfer calls cuDNN of a version: "9.21.0".
+[[nodiscard]] constexpr bool passes_cudnn_gate(std::string_view version) noexcept {
+    std::array<int, 2> parts{};
+    for (int& part : parts) {
+        const std::size_t dot = std::min(version.find('.'), version.size());
+        for (const char digit : version.substr(0, dot)) {
+            part = 10 * part + (digit - '0');
+        }
+        version.remove_prefix(std::min(dot + 1, version.size()));
+    }
+    return parts >= least_cudnn;
+}
+
 /// A compiled module, and how FlashInfer is asked to build it.
 struct ModuleInfo {
     std::string_view name;
@@ -93,9 +124,11 @@ inline constexpr std::array<ModuleInfo, 4> modules{{
     {"gemm_sm120", "12.0a", "gen_gemm_sm120_module"},
 }};
 
-/// The entry of a variant on a machine's capability; null where there is none.
-[[nodiscard]] constexpr const Entry* find_entry(Variant variant, int capability) noexcept {
-    for (const Entry& entry : entries) {
+/// The row of a variant on a machine's capability; null where there is none.
+template <class Table>
+[[nodiscard]] constexpr const typename Table::value_type* find_row(const Table& table, Variant variant,
+                                                                   int capability) noexcept {
+    for (const auto& entry : table) {
         for (const std::int16_t taken : entry.capabilities) {
             if (entry.variant == variant && taken == capability) {
                 return &entry;
@@ -104,11 +137,17 @@ inline constexpr std::array<ModuleInfo, 4> modules{{
     }
     return nullptr;
 }
+[[nodiscard]] constexpr const Entry* find_entry(Variant variant, int capability) noexcept {
+    return find_row(entries, variant, capability);
+}
+[[nodiscard]] constexpr const CudnnEntry* find_cudnn_entry(Variant variant, int capability) noexcept {
+    return find_row(cudnn_entries, variant, capability);
+}
 
 /// Whether the entry takes the spec, or what it demands that the spec does not have.
 [[nodiscard]] Support takes(const Entry& entry, const GemmSpec& spec);
 
-/// Why a variant has no entry on a capability: what there is instead.
+/// Why a variant has no compiled entry on a capability: what there is instead.
 [[nodiscard]] Support no_entry(Variant variant, int capability);
 
 /// A capability as people write it: "9.0".

@@ -58,8 +58,8 @@ TEST(FlashInferModule, AMissingOneComesWithTheCommandThatBuildsIt) {
                       {"module gemm_sm90 is not here", scratch.path().c_str(), "MOEGEMM_FLASHINFER_PATH",
                        "FLASHINFER_CUDA_ARCH_LIST=9.0a", "gen_gemm_sm90_module().build_and_load()"}));
     EXPECT_TRUE(holds(ModuleLibrary({}, true).find("gemm_sm90", 90).reason, {"none of its folders is there"}));
-    const auto provider = make_flashinfer_provider(std::make_shared<HostMachine>(90),
-                                                   std::make_shared<ModuleLibrary>(std::vector{scratch.path()}, true));
+    const auto provider = make_flashinfer_provider(
+        std::make_shared<HostMachine>(90), std::make_shared<ModuleLibrary>(std::vector{scratch.path()}, true), nullptr);
     EXPECT_TRUE(holds(provider->info().unavailable, {"module gemm_sm90 is not here"}));
 }
 
@@ -135,7 +135,7 @@ void call_through(const fs::path& folder) {
     spec.k = 32;
     const Call call(Problem::from(spec, {0, 3, 5}), random);
     const auto provider = make_flashinfer_provider(std::make_shared<HostMachine>(90),
-                                                   std::make_shared<ModuleLibrary>(std::vector{folder}, true));
+                                                   std::make_shared<ModuleLibrary>(std::vector{folder}, true), nullptr);
     const auto plan = provider->plan(call.spec(), {});
     const ExactBuffer workspace(plan->workspace_bytes() + 256, 0);
     Operands operands = call.operands();

@@ -28,7 +28,7 @@ const std::filesystem::path doubles = MOEGEMM_TEST_FLASHINFER_DOUBLES;
 
 std::shared_ptr<const Provider> provider_on(int capability, const std::filesystem::path& folder = doubles) {
     return make_flashinfer_provider(std::make_shared<HostMachine>(capability),
-                                    std::make_shared<ModuleLibrary>(std::vector{folder}, true));
+                                    std::make_shared<ModuleLibrary>(std::vector{folder}, true), nullptr);
 }
 
 /// Memory for workspaces. Most of it is FlashInfer's, comes first and is never touched but for its beginning; what is
@@ -205,13 +205,16 @@ TEST(FlashInferProvider, SaysWhyAVariantHasNoEntry) {
         const Support support = provider_on(capability)->supports(spec);
         return support.supported ? std::string("supported") : support.reason;
     };
-    EXPECT_EQ(
-        reason(90, Variant::fp8_block),
-        "FlashInfer has no grouped fp8_block for compute capability 9.0: only for 10.0 10.3 10.7 12.0 12.1; what it "
-        "has on 9.0, fp8_blockscale_gemm_sm90, is a dense product: a loop over experts");
+    EXPECT_EQ(reason(90, Variant::fp8_block),
+              "FlashInfer has no compiled grouped fp8_block for compute capability 9.0: only for 10.0 10.3 10.7 12.0 "
+              "12.1; what it "
+              "has on 9.0, fp8_blockscale_gemm_sm90, is a dense product: a loop over experts");
     EXPECT_EQ(reason(90, Variant::nvfp4),
-              "FlashInfer has no grouped nvfp4 for compute capability 9.0: only for 12.0 12.1");
-    EXPECT_EQ(reason(120, Variant::fp8), "FlashInfer has no grouped fp8 for compute capability 12.0: only for 9.0");
+              "FlashInfer has no compiled grouped nvfp4 for compute capability 9.0: only for 12.0 12.1");
+    EXPECT_EQ(
+        reason(120, Variant::fp8),
+        "FlashInfer's grouped_mm_fp8 takes cuDNN 9.21 or later: this was built without cuDNN's headers; FlashInfer "
+        "has no compiled grouped fp8 for compute capability 12.0: only for 9.0");
     EXPECT_EQ(reason(100, Variant::mxfp4_a4),
               "FlashInfer runs grouped mxfp4_a4 through cuDNN, which is not called here");
     EXPECT_EQ(reason(90, Variant::int8), "FlashInfer has no grouped GEMM of int8");
@@ -242,10 +245,11 @@ TEST(FlashInferProvider, SaysWhatItIs) {
     EXPECT_EQ(about.support[static_cast<std::size_t>(Variant::mxfp4)].accumulation, Accumulation::fp32);
     EXPECT_FALSE(about.support[static_cast<std::size_t>(Variant::int8)].offered);
     const auto without = make_flashinfer_provider(std::make_shared<HostMachine>("no NVIDIA driver is installed"),
-                                                  std::make_shared<ModuleLibrary>(std::vector{doubles}, true));
+                                                  std::make_shared<ModuleLibrary>(std::vector{doubles}, true), nullptr);
     EXPECT_EQ(without->info().unavailable, "no NVIDIA driver is installed");
     EXPECT_EQ(provider_on(75)->info().unavailable,
-              "FlashInfer has no grouped bf16 for compute capability 7.5: only for 8.0 8.6 8.7 8.9 10.0 10.3 10.7 11.0 "
+              "FlashInfer has no compiled grouped bf16 for compute capability 7.5: only for 8.0 8.6 8.7 8.9 10.0 10.3 "
+              "10.7 11.0 "
               "12.0 12.1 9.0");
 }
 
