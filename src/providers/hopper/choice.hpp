@@ -19,12 +19,9 @@ inline constexpr std::int64_t tma_bytes = 16;
 /// the rows that an expert has; those of 128 columns read rows of A half as often and serve more rows, those of 64 give
 /// every SM something to do where there are few tiles in all. From about 64 rows on, rows of A are worth a side of the
 /// tile as long as W's, unless there are so few tiles that half of the SMs would have none. Up to 128 rows, weights are
-/// still waited for: small tiles have more stages of them on their way, and less to store at the end. Row tiles of 192
-/// are the fastest where there are kernels for them, but only in so many rounds that what the last one leaves undone
-/// does not matter.
-/// \param has_192 whether the elements have a kernel of many_192
+/// still waited for: small tiles have more stages of them on their way, and less to store at the end.
 [[nodiscard]] constexpr Tiling choose_tiling(std::int64_t rows, std::int64_t experts, std::int64_t columns,
-                                             int processors, bool has_192) noexcept {
+                                             int processors) noexcept {
     const std::int64_t mean = (rows + experts - 1) / experts;
     const std::int64_t used = rows < experts ? rows : experts;
     const auto tiles = [&](std::int64_t tile_rows) {
@@ -35,10 +32,6 @@ inline constexpr std::int64_t tma_bytes = 16;
     }
     if (tiles(128) <= processors / 2) {
         return Tiling::few_64;
-    }
-    constexpr int rounds = 8;
-    if (has_192 && mean > 128 && tiles(192) >= std::int64_t{rounds} * processors) {
-        return Tiling::many_192;
     }
     return mean <= 128 ? Tiling::many_128 : Tiling::many_256;
 }

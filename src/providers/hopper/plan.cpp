@@ -80,9 +80,8 @@ Chosen choose_kernel(const GemmSpec& spec, std::optional<Tiling> tiling, int pro
     for (std::size_t i = 0; i < made.size(); ++i) {
         made[i] = (*set)[i].function != nullptr;
     }
-    const bool has_192 = made[static_cast<std::size_t>(Tiling::many_192)];
     const Tiling best = format ? choose_decoded_tiling(spec.max_rows, spec.experts, spec.n, processors)
-                               : choose_tiling(spec.max_rows, spec.experts, spec.n, processors, has_192);
+                               : choose_tiling(spec.max_rows, spec.experts, spec.n, processors);
     const Tiling chosen = nearest_tiling(tiling.value_or(best), made);
     const Kernel& kernel = (*set)[static_cast<std::size_t>(chosen)];
     if (!counts_fit(spec.max_rows, spec.experts, spec.n, bytes, kernel.tile_rows, kernel.tile_columns)) {

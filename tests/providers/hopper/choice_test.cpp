@@ -14,20 +14,17 @@ TEST(HopperChoice, MoreRowsNeverTakeSmallerTiles) {
         return tiling == Tiling::few_16     ? 16 * 64
                : tiling == Tiling::few_64   ? 64 * 128
                : tiling == Tiling::many_128 ? 128 * 128
-                                            : 192 * 128;  // and those of 128 × 256, which some rows more may change for
+                                            : 128 * 256;
     };
-    for (const bool has_192 : {false, true}) {
-        for (const std::int64_t experts : {1, 8, 16, 128, 384}) {
-            for (const std::int64_t columns : {1, 768, 4096, 14336}) {
-                int before = 0;
-                for (std::int64_t rows = 0; rows <= 1 << 20; rows += 1 + rows / 7) {
-                    const int elements = elements_of(choose_tiling(rows, experts, columns, 132, has_192));
-                    EXPECT_GE(elements, before);
-                    before = elements;
-                }
-                EXPECT_EQ(choose_tiling(1 << 22, experts, columns, 132, has_192),
-                          has_192 ? Tiling::many_192 : Tiling::many_256);
+    for (const std::int64_t experts : {1, 8, 16, 128, 384}) {
+        for (const std::int64_t columns : {1, 768, 4096, 14336}) {
+            int before = 0;
+            for (std::int64_t rows = 0; rows <= 1 << 20; rows += 1 + rows / 7) {
+                const int elements = elements_of(choose_tiling(rows, experts, columns, 132));
+                EXPECT_GE(elements, before);
+                before = elements;
             }
+            EXPECT_EQ(choose_tiling(1 << 22, experts, columns, 132), Tiling::many_256);
         }
     }
 }
@@ -55,23 +52,16 @@ TEST(HopperChoice, MoreRowsNeverTakeSmallerTilesOfDecodedWeights) {
 }
 
 TEST(HopperChoice, FewTilesAreSmall) {
-    EXPECT_EQ(choose_tiling(0, 16, 2048, 132, true), Tiling::few_16);
-    EXPECT_EQ(choose_tiling(8, 128, 768, 132, true), Tiling::few_16);  // 48 tiles of 128 columns
-    EXPECT_EQ(choose_tiling(16, 16, 2048, 132, true), Tiling::few_64);
+    EXPECT_EQ(choose_tiling(0, 16, 2048, 132), Tiling::few_16);
+    EXPECT_EQ(choose_tiling(8, 128, 768, 132), Tiling::few_16);  // 48 tiles of 128 columns
+    EXPECT_EQ(choose_tiling(16, 16, 2048, 132), Tiling::few_64);
 }
 
 TEST(HopperChoice, ManyRowsOfFewTilesAreCutSmall) {
-    EXPECT_EQ(choose_tiling(256, 1, 4096, 132, false), Tiling::few_64);    // 64 tiles of 128 columns
-    EXPECT_EQ(choose_tiling(257, 1, 4096, 132, false), Tiling::many_256);  // 96
-    EXPECT_EQ(choose_tiling(128 * 16, 16, 2048, 132, false), Tiling::many_128);
-    EXPECT_EQ(choose_tiling(128 * 16 + 1, 16, 2048, 132, false), Tiling::many_256);
-}
-
-TEST(HopperChoice, LargeRowTilesTakeSomeRounds) {
-    EXPECT_EQ(choose_tiling(512 * 16, 16, 2048, 132, true), Tiling::many_256);  // 5.8
-    EXPECT_EQ(choose_tiling(512 * 16, 16, 4096, 132, true), Tiling::many_192);  // 11.6
-    EXPECT_EQ(choose_tiling(512 * 16, 16, 4096, 132, false), Tiling::many_256);
-    EXPECT_EQ(choose_tiling(128 * 16, 16, 1 << 20, 132, true), Tiling::many_128);
+    EXPECT_EQ(choose_tiling(256, 1, 4096, 132), Tiling::few_64);    // 64 tiles of 128 columns
+    EXPECT_EQ(choose_tiling(257, 1, 4096, 132), Tiling::many_256);  // 96
+    EXPECT_EQ(choose_tiling(128 * 16, 16, 2048, 132), Tiling::many_128);
+    EXPECT_EQ(choose_tiling(128 * 16 + 1, 16, 2048, 132), Tiling::many_256);
 }
 
 TEST(HopperChoice, LargeWeightsStayInOrder) {
@@ -81,12 +71,11 @@ TEST(HopperChoice, LargeWeightsStayInOrder) {
 }
 
 TEST(HopperChoice, TheNearestKernelThatIsMade) {
-    const std::array<bool, tiling_count> two{false, true, true, false, false};
+    const std::array<bool, tiling_count> two{false, true, true, false};
     EXPECT_EQ(nearest_tiling(Tiling::few_16, two), Tiling::few_64);
     EXPECT_EQ(nearest_tiling(Tiling::few_64, two), Tiling::few_64);
     EXPECT_EQ(nearest_tiling(Tiling::many_256, two), Tiling::many_256);
     EXPECT_EQ(nearest_tiling(Tiling::many_128, two), Tiling::many_256);
-    EXPECT_EQ(nearest_tiling(Tiling::many_192, two), Tiling::many_256);
 }
 
 TEST(HopperChoice, CountsOfEveryRoutingFit) {

@@ -77,7 +77,7 @@ void check_all(const std::vector<std::int32_t>& m_indptr, int spare_rows, int co
     check<TileShape{16, 64, 64, 0}>(m_indptr, spare_rows, columns);
     check<TileShape{64, 128, 64, 0}>(m_indptr, spare_rows, columns);
     check<TileShape{128, 256, 128, 16}>(m_indptr, spare_rows, columns);
-    check<TileShape{192, 128, 128, 10}>(m_indptr, spare_rows, columns);
+    check<TileShape{128, 128, 128, 16}>(m_indptr, spare_rows, columns);
     // Small tiles meet every case of groups and parts with few elements.
     check<TileShape{2, 3, 3, 2}>(m_indptr, spare_rows, columns);
     check<TileShape{2, 3, 1, 0}>(m_indptr, spare_rows, columns);

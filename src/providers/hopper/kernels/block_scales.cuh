@@ -1,10 +1,12 @@
 /// \file
-/// fp8_block's scales on their way through the ring, beside the operands that they belong to.
+/// fp8_block's scales on their way to the sums that they belong to: through the ring, beside the operands, or straight
+/// to registers.
 #pragma once
 
 #include <moegemm/hd.hpp>
 
 #include "providers/hopper/kernels/call.hpp"
+#include "providers/hopper/kernels/epilogue.cuh"
 #include "providers/hopper/kernels/fragment.hpp"
 #include "providers/hopper/kernels/tile_walk.hpp"
 #include "providers/hopper/ptx/mbarrier.cuh"
@@ -66,6 +68,63 @@ private:
     int depth_blocks_;
     const float* a_;
     const float* w_;
+};
+
+/// One thread's factors of the sums of a tile, stage by stage of 128 of K: its two rows' scales times those of W's
+/// `blocks` blocks of 128 rows, which come from global memory to registers while the stage before is multiplied.
+/// Through the ring they took time from the products: 32 arrivals more a stage, and loads that the factors waited for.
+template <int blocks>
+class FetchedFactors {
+public:
+    /// Fetches the scales of the part's first stage. Rows past A's last get some other row's.
+    __device__ __forceinline__ void start(const Call& call, const TilePart& part, int thread) {
+        const int row = min(part.row + accumulator_row(thread, 0), call.rows - 1);
+        a_ = call.a_block_scale + row * call.a_scale_row;
+        to_second_row_ = (min(row + 8, call.rows - 1) - row) * static_cast<int>(call.a_scale_row);
+        w_ = call.w_block_scale + part.expert * call.w_scale_expert;
+        first_block_ = part.column / 128;
+        left_ = ceil_div(call.depth, row_bytes);
+        fetch(call);
+    }
+    /// Makes the factors of the stage whose scales were fetched, and fetches those of the next. The scales are
+    /// multiplied here, and not moved to where they would be later: ptxas puts moves into the stage that fetches them,
+    /// which then waits for them.
+    __device__ __forceinline__ void advance(const Call& call) {
+#pragma unroll
+        for (int block = 0; block < blocks; ++block) {
+            factors_[block][0] = a_scales_[0] * w_scales_[block];
+            factors_[block][1] = a_scales_[1] * w_scales_[block];
+        }
+        fetch(call);
+    }
+    /// Of row 0 or 1 in that block.
+    [[nodiscard]] __device__ __forceinline__ float of(int block, int row) const { return factors_[block][row]; }
+
+private:
+    __device__ __forceinline__ void fetch(const Call& call) {
+        if (left_ == 0) {
+            return;
+        }
+        --left_;
+        a_scales_[0] = __ldg(a_);
+        a_scales_[1] = __ldg(a_ + to_second_row_);
+        a_ += call.a_scale_block;
+#pragma unroll
+        for (int block = 0; block < blocks; ++block) {
+            const int at = min(first_block_ + block, (call.columns - 1) / 128);
+            w_scales_[block] = __ldg(w_ + at * call.w_scale_column);
+        }
+        w_ += call.w_scale_block;
+    }
+
+    const float* a_;  ///< of the stage that is fetched next, as w_
+    const float* w_;
+    int to_second_row_;  ///< elements; at most 8 rows of K / 128
+    int first_block_;
+    int left_ = 0;  ///< stages whose scales have not been fetched
+    float a_scales_[2];
+    float w_scales_[blocks];
+    float factors_[blocks][2];
 };
 
 }  // namespace moegemm::hopper

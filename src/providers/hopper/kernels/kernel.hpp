@@ -16,10 +16,9 @@ enum class Tiling : std::uint8_t {
     few_16,    ///< up to 16 rows of A × 64 rows of W, two CTAs an SM
     few_64,    ///< up to 64 rows of A × 128 rows of W
     many_256,  ///< 128 × 256
-    many_128,  ///< 128 × 128
-    many_192   ///< 192 × 128
+    many_128   ///< 128 × 128
 };
-inline constexpr int tiling_count = 5;
+inline constexpr int tiling_count = 4;
 
 /// One kernel.
 struct Kernel {

@@ -1,19 +1,18 @@
 /// \file
-/// Grouped GEMM where experts have many rows: tiles of 64 rows of A a consumer × 256 or 128 rows of W, all of K.
+/// Grouped GEMM where experts have many rows: tiles of 128 rows of A × 256 or 128 rows of W, all of K.
 ///
 /// A CTA an SM runs through its tiles (tile_walk.hpp). One warpgroup's threads keep the copy engine loading a ring of
-/// stages, the others, two or three, multiply 64 rows each.
+/// stages, the two others multiply 64 rows each.
 ///
 ///   stage (128 bytes of K)                y tile
 ///   ┌──────────────┬─────────┐            columns →
 ///   │ W 256 or 128 │ A 128   │          ┌──────────────┐ rows 0–63: warpgroup 1
-///   │ rows × 128 B │ or 192  │  × n     ├──────────────┤ rows 64–127: warpgroup 2
-///   │              │ × 128 B │          ├──────────────┤ rows 128–191: warpgroup 3
+///   │ rows × 128 B │ × 128 B │  × n     ├──────────────┤ rows 64–127: warpgroup 2
 ///   └──────────────┴─────────┘          └──────────────┘
 ///
 /// bf16 and int8 add up in the accumulators of the tensor cores. Sums of fp8 are taken over after each stage, 128 of K,
 /// in pieces of 128 columns, and added up in float32, scaled where the variant has block scales: meanwhile the tensor
-/// cores work for the other warpgroups. The sums of a finished tile leave while the tensor cores do the first piece of
+/// cores work for the other warpgroup. The sums of a finished tile leave while the tensor cores do the first piece of
 /// the next.
 ///
 /// The last tiles may be cut in two by columns. A warpgroup whose 64 rows are beyond the expert's multiplies nothing,
@@ -40,17 +39,19 @@
 namespace moegemm::hopper {
 
 struct ManyRowsShape {
-    int consumers;  ///< warpgroups
     int columns;    ///< of a CTA's tile
     int stages;     ///< of the ring
     int y_buffers;  ///< of each consumer
 
+    static constexpr int consumers = 2;  ///< warpgroups
     /// Columns of a CTA's part of a tile that is cut, and of the pieces in which fp8 sums are taken over.
     static constexpr int part = 128;
     [[nodiscard]] constexpr int rows() const { return consumers * wgmma_rows; }
     [[nodiscard]] constexpr int threads() const { return (consumers + 1) * warpgroup; }
-    /// About as many rows in a group, whatever a row tile has of them.
-    [[nodiscard]] constexpr TileShape tile() const { return {rows(), columns, part, 2048 / rows()}; }
+    [[nodiscard]] constexpr TileShape tile() const { return {rows(), columns, part, 16}; }
+    /// Whether block scales come through the ring. Tiles of one piece are for weights that come from memory, and so do
+    /// their scales, further ahead than registers can hold them.
+    [[nodiscard]] constexpr bool scales_in_ring() const { return columns == part; }
     [[nodiscard]] constexpr StageScales scales() const { return {rows(), columns / 128, 1, true}; }
     [[nodiscard]] constexpr int factors() const { return columns + wgmma_rows; }  ///< of a consumer
     [[nodiscard]] constexpr SmemPlan smem(Factors after, bool block_scaled) const {
@@ -59,14 +60,14 @@ struct ManyRowsShape {
                 1,
                 stages,
                 consumers * y_buffers,
-                block_scaled ? scales().count() : 0,
+                block_scaled && scales_in_ring() ? scales().count() : 0,
                 after == Factors::none ? 0 : consumers * factors()};
     }
 };
 
-/// One thread's factors of a stage's sums: its two rows of A times a block of weights.
+/// One thread's factors of a stage's sums, from the ring: its two rows of A times a block of weights.
 template <class E, int blocks>
-class BlockFactors {
+class RingFactors {
 public:
     /// Reads what they are made of: once a stage, not once a piece, whose products would wait for it.
     /// \param scales of the stage
@@ -97,18 +98,20 @@ __global__ void __launch_bounds__(Shape::value.threads(), 1)
     constexpr SmemPlan plan = shape.smem(E::factors, E::is_block_scaled);
     static_assert(plan.is_valid(1), "stages and buffers fit in an SM's shared memory");
     extern __shared__ __align__(swizzle_bytes) std::uint8_t memory[];
+    constexpr bool scales_in_ring = E::is_block_scaled && shape.scales_in_ring();
+    constexpr bool scales_fetched = E::is_block_scaled && !shape.scales_in_ring();
     const ptx::SharedAddress shared = ptx::shared_address(memory);
     const RingBarriers<shape.stages> ring{shared + plan.barrier_offset()};
     const TileQueue<shape.stages> queue{shared + plan.tile_offset()};
 
-    // Of each thread; together what the launch gives, 168 or 128 each.
+    // Of each thread; together what the launch gives, 168 each.
     constexpr int producer_registers = 56;
-    constexpr int consumer_registers = shape.consumers == 3 ? 152 : 224;
+    constexpr int consumer_registers = 224;
     // From one lane to all, so that the compiler knows that it is the same for a warp.
     const int role = __shfl_sync(~0U, static_cast<int>(threadIdx.x) / warpgroup, 0);
     if (threadIdx.x == 0) {
         queue.init();
-        ring.init(E::is_block_scaled ? 1 + 32 : 1, shape.consumers * (warpgroup / 32));
+        ring.init(scales_in_ring ? 1 + 32 : 1, shape.consumers * (warpgroup / 32));
     }
     __syncthreads();
 
@@ -156,7 +159,7 @@ __global__ void __launch_bounds__(Shape::value.threads(), 1)
         } else if (warp == 1) {
             TileWalk<shape.tile()> walk(call.m_indptr, call.experts, call.rows, call.columns);
             find_tiles(queue, walk, call.columns);
-        } else if (E::is_block_scaled && warp == 2) {
+        } else if (scales_in_ring && warp == 2) {
             while (tiles.next(tile)) {
                 const BlockScaleCopy<shape.scales()> scale_copy(call, tile);
                 for (int step = 0; step < steps; ++step) {
@@ -179,8 +182,8 @@ __global__ void __launch_bounds__(Shape::value.threads(), 1)
             }
         };
         // The descriptor of the present stage's W, made when the stage before is done: made when it is needed, it would
-        // keep the tensor cores waiting (fp8: 3 %). With block scales it was the other way round, by 4 % and in every
-        // run; why is not known.
+        // keep the tensor cores waiting (fp8: 3 %). With scales in the ring it was the other way round; why is not
+        // known.
         const std::uint32_t first_stage = ptx::swizzled_128_descriptor(shared);
         const std::uint32_t to_own_rows = static_cast<std::uint32_t>(plan.a_offset() + first_row * row_bytes) / 16;
         std::uint32_t stage = first_stage;
@@ -192,7 +195,7 @@ __global__ void __launch_bounds__(Shape::value.threads(), 1)
         const auto multiply = [&]<class Product>(Product, typename Product::Sum(&sums)[Product::registers],
                                                  int first_column, bool accumulate) {
             const std::uint32_t w =
-                E::is_block_scaled ? ptx::swizzled_128_descriptor(shared + place.stage * plan.stage_bytes()) : stage;
+                scales_in_ring ? ptx::swizzled_128_descriptor(shared + place.stage * plan.stage_bytes()) : stage;
             const std::uint32_t left = w + to_own_rows;
             const std::uint32_t right = w + static_cast<std::uint32_t>(first_column * row_bytes / 16);
             ptx::wgmma_fence();
@@ -229,15 +232,28 @@ __global__ void __launch_bounds__(Shape::value.threads(), 1)
             PromotedSums<Product::registers, shape.columns == shape.part> sums;
             Sum part[PartProduct::registers];
             TilePart finished{};
-            BlockFactors<E, shape.columns / shape.part> factors;
+            constexpr int pieces_of_a_tile = shape.columns / shape.part;
+            std::conditional_t<scales_fetched, FetchedFactors<pieces_of_a_tile>, RingFactors<E, pieces_of_a_tile>>
+                factors;
+            // Asked for while products are under way: no time to ask between two of them.
+            bool next_is_full = false;
             const auto begin = [&](int piece) {
                 ptx::settle(part);  // no value to carry over: no move to make
                 multiply(PartProduct{}, part, piece * shape.part, false);
             };
             const auto end = [&](int piece, bool is_last) {
-                if (piece == 0) {
+                if constexpr (scales_fetched) {
+                    if (piece == 0) {
+                        factors.advance(call);
+                    }
+                } else if (piece == 0) {
                     factors.load(shape.scales(), shared + plan.scale_offset() + place.stage * plan.scales * 4,
                                  first_row + accumulator_row(thread, 0));
+                }
+                if (is_last) {
+                    RingPlace<shape.stages> next = place;
+                    next.advance();
+                    next_is_full = ptx::mbarrier_test(ring.full(next.stage), next.parity);
                 }
                 ptx::wgmma_wait<0>();
                 ptx::settle(part);
@@ -266,7 +282,9 @@ __global__ void __launch_bounds__(Shape::value.threads(), 1)
                 finish_stage();
 #pragma unroll 1
                 for (int step = 1; step < steps; ++step) {
-                    ptx::mbarrier_wait(ring.full(place.stage), place.parity);
+                    if (!next_is_full) {
+                        ptx::mbarrier_wait(ring.full(place.stage), place.parity);
+                    }
                     begin(0);
                     finish_stage();
                 }
@@ -283,6 +301,11 @@ __global__ void __launch_bounds__(Shape::value.threads(), 1)
                 // After the last tile, of whatever lies there, for nothing: a second copy of the code that stores would
                 // have to come from memory.
                 begin(0);
+                if constexpr (scales_fetched) {
+                    if (more) {
+                        factors.start(call, own_part(), thread);
+                    }
+                }
                 {
                     Sum values[Product::registers];
                     sums.get(values);

@@ -50,25 +50,17 @@ struct Few64 {
     static constexpr FewRowsShape value{2, 64, 4, 1, 64};
 };
 struct Many128 {
-    static constexpr ManyRowsShape value{2, 128, 6, 1};
+    static constexpr ManyRowsShape value{128, 6, 1};
 };
 struct Many256 {
-    static constexpr ManyRowsShape value{2, 256, 4, 2};
-};
-struct Many192 {
-    static constexpr ManyRowsShape value{3, 128, 4, 2};
+    static constexpr ManyRowsShape value{256, 4, 2};
 };
 
-/// Every shape; three consumers only for sums that are promoted and not scaled, which alone gain by them.
+/// Every shape.
 template <class E>
 [[nodiscard]] KernelSet all_shapes() {
-    KernelSet set{few_rows_kernel<E, Few16>("few_rows_16x64"), few_rows_kernel<E, Few64>("few_rows_64x128"),
-                  many_rows_kernel<E, Many256>("many_rows_128x256"), many_rows_kernel<E, Many128>("many_rows_128x128"),
-                  Kernel{}};
-    if constexpr (E::is_promoted && !E::is_block_scaled) {
-        set.back() = many_rows_kernel<E, Many192>("many_rows_192x128");
-    }
-    return set;
+    return {few_rows_kernel<E, Few16>("few_rows_16x64"), few_rows_kernel<E, Few64>("few_rows_64x128"),
+            many_rows_kernel<E, Many256>("many_rows_128x256"), many_rows_kernel<E, Many128>("many_rows_128x128")};
 }
 
 /// One shape for few rows and one for many: for elements that are seldom met.

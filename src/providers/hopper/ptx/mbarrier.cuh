@@ -49,6 +49,19 @@ __device__ __forceinline__ void mbarrier_wait(SharedAddress barrier, std::uint32
         : "memory");
 }
 
+/// Whether the phase of this parity has ended.
+__device__ __forceinline__ bool mbarrier_test(SharedAddress barrier, std::uint32_t parity) {
+    std::uint32_t done;
+    asm volatile(
+        "{\n.reg .pred p;\n"
+        "mbarrier.test_wait.parity.shared::cta.b64 p, [%1], %2;\n"
+        "selp.u32 %0, 1, 0, p;\n}"
+        : "=r"(done)
+        : "r"(barrier), "r"(parity)
+        : "memory");
+    return done != 0;
+}
+
 /// Starts copying 4 bytes to shared memory, or zeros where there is no source (PTX ISA, "cp.async").
 __device__ __forceinline__ void cp_async_4(SharedAddress target, const void* source, bool exists) {
     asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(target), "l"(source), "r"(exists ? 4 : 0)
