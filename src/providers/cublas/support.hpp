@@ -2,6 +2,7 @@
 /// Which calls cuBLAS's grouped product takes.
 #pragma once
 
+#include <array>
 #include <limits>
 
 #include <fmt/format.h>
@@ -9,6 +10,15 @@
 #include <moegemm/provider.hpp>
 
 namespace moegemm::cublas {
+
+using Version = std::array<int, 3>;
+
+/// Whether a version of cuBLASLt has grouped products for compute capability 9.0 that can be relied on. They came with
+/// 13.4.0; up to 13.6.0, calls that use one workspace after each other may hang there (cuBLAS's patch release notes,
+/// 13.6.1); those of 13.7.0 to 13.8.0 may give wrong results on later GPUs (CUDA's release notes, 13.4 update 1).
+[[nodiscard]] constexpr bool has_sound_lt(const Version& version) noexcept {
+    return version >= Version{13, 6, 1} && (version < Version{13, 7, 0} || version >= Version{13, 8, 1});
+}
 
 /// Where cuBLASLt's grouped products run: compute capabilities 9.0 to 11.0.
 [[nodiscard]] constexpr bool lt_runs_on(int capability) noexcept { return capability >= 90 && capability <= 110; }

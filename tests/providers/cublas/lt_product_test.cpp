@@ -17,7 +17,7 @@ namespace moegemm::test {
 namespace {
 
 std::shared_ptr<const cublas::Library> library() {
-    const ScopedVariable use("MOEGEMM_CUBLAS", std::string(MOEGEMM_TEST_FAKE_CUBLAS) + "/libcublas_13_4.so");
+    const ScopedVariable use("MOEGEMM_CUBLAS", std::string(MOEGEMM_TEST_FAKE_CUBLAS) + "/libcublas_13_6.so");
     return cublas::Library::load();
 }
 
