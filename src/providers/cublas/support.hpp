@@ -31,8 +31,21 @@ using Version = std::array<int, 3>;
     if (spec.dst != DType::bf16) {
         return Support::no(fmt::format("cuBLAS's grouped product of bf16 gives bf16, not {}", info(spec.dst).name));
     }
-    if (spec.n > most || spec.k > most || spec.max_rows > most) {
+    if (spec.experts > most || spec.n > most || spec.k > most || spec.max_rows > most) {
         return Support::no("cuBLAS's grouped product takes sizes of 32 bits");
+    }
+    return Support::yes();
+}
+
+/// The same of cuBLASLt's, which cannot see the sizes before it runs, as they lie on the device. What it asks of them
+/// is in cuBLAS's documentation (cublasLtMatmul, grouped matrices).
+[[nodiscard]] inline Support lt_support_of(const GemmSpec& spec) {
+    constexpr std::int64_t elements = 8;  // 16 bytes
+    if (Support support = support_of(spec); !support.supported) {
+        return support;
+    }
+    if (spec.n % elements != 0 || spec.k % elements != 0) {
+        return Support::no("cuBLASLt's grouped product takes N and K that are multiples of 8 (16 bytes) only");
     }
     return Support::yes();
 }

@@ -82,6 +82,24 @@ TEST(CublasSupport, IsBf16ToBf16) {
     spec = small_spec();
     spec.k = std::int64_t{1} << 31;
     EXPECT_NE(cublas::support_of(spec).reason.find("32 bits"), std::string::npos);
+    spec = small_spec();
+    spec.n = spec.k = 1;
+    EXPECT_TRUE(cublas::support_of(spec).supported);
+}
+
+TEST(CublasSupport, OfCublasLtIsOfRowsOf16Bytes) {
+    for (std::int64_t size = 1; size <= 64; ++size) {
+        for (std::int64_t GemmSpec::*const field : {&GemmSpec::n, &GemmSpec::k}) {
+            GemmSpec spec = small_spec();
+            spec.*field = size;
+            const Support support = cublas::lt_support_of(spec);
+            EXPECT_EQ(support.supported, size % 8 == 0) << size;
+            EXPECT_EQ(support.reason.find("multiples of 8") == std::string::npos, support.supported);
+        }
+    }
+    GemmSpec spec = small_spec();
+    spec.dst = DType::f32;
+    EXPECT_NE(cublas::lt_support_of(spec).reason.find("gives bf16, not f32"), std::string::npos);
 }
 
 TEST(CublasSupport, OfCublasLtIsByItsVersion) {
