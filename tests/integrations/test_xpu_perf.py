@@ -60,7 +60,7 @@ def operands(op: Any, seed: int) -> dict[str, Any]:
     """Quantised tensors of the case, as NumPy's, and a poisoned result."""
     random = numpy.random.default_rng(seed)
     m_indptr = numpy.array(op.m_indptr, numpy.int32)
-    how = {"variant": op.problem.variant, "scale_layout": op.problem.scale_layout}
+    how = {"variant": op.problem.variant, "scale_layout": op.problem.scale_layout, "alpha": op.problem.has_alpha}
     a = moegemm.quantize_tokens(random.standard_normal((op.rows, K), numpy.float32), m_indptr, **how)
     w = moegemm.quantize_weights(random.standard_normal((E, N, K), numpy.float32), **how)
     alpha = moegemm.combine_alpha(a, w)
@@ -118,6 +118,19 @@ def test_runs(suite: Any, provider: str, variant: str) -> None:
     )
     assert relative(y, expected) < 0.004
     assert function_calls == ([FLASHINFER[variant]] if provider == "flashinfer" else [])
+
+
+@pytest.mark.parametrize(("provider", "variant"), [(p, v) for p, v in CASES if v in ("fp8", "nvfp4")])
+def test_without_alpha(suite: Any, provider: str, variant: str) -> None:
+    op = make(suite, provider, variant, alpha=False)
+    tensors = operands(op, 4)
+    assert "alpha" not in tensors and "alpha" not in op.input_tensor_info
+    y = from_bf16(op.core_run(tensors))
+    named = {name: tensor for name, tensor in tensors.items() if name != "y"}
+    expected = moegemm.moe_quant_group_gemm(
+        **named, variant=variant, scale_layout=op.problem.scale_layout, dst_dtype="float32", provider="reference"
+    )
+    assert relative(y, expected) < 0.004
 
 
 def test_k_major_scales(suite: Any) -> None:

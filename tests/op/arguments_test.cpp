@@ -169,6 +169,9 @@ TEST(ArgumentsBadInput, IntegerForText) {
 TEST(ArgumentsBadInput, NullForText) {
     EXPECT_TRUE(throws_error(ErrorCode::invalid_argument, "scale_layout", "null", "a text",
                              [] { (void)read(with("scale_layout", std::monostate{})); }));
+}
+
+TEST(ArgumentsBadInput, IntegerForTrueOrFalse) {
     EXPECT_TRUE(throws_error(ErrorCode::invalid_argument, "alpha", "0 (an integer)", "true or false",
                              [] { (void)read(with("alpha", std::int64_t{0})); }));
 }

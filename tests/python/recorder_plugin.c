@@ -1,5 +1,5 @@
 /* A provider of CUDA tensors that needs no GPU: it looks at no memory, keeps the stream that it was given, and answers
- * what the test has set. */
+ * what the test has set. A second one, the same but for its name, needs no workspace whatever the test has set. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <time.h>
@@ -54,6 +54,13 @@ static moegemm_status recorder_plan(void* self, const moegemm_spec* spec, const 
     return MOEGEMM_OK;
 }
 
+static moegemm_status frugal_plan(void* self, const moegemm_spec* spec, const moegemm_plan_options* options,
+                                  moegemm_plan** plan) {
+    const moegemm_status status = recorder_plan(self, spec, options, plan);
+    (*plan)->workspace = 0;
+    return status;
+}
+
 static void recorder_destroy_plan(moegemm_plan* plan) { free(plan); }
 
 static size_t recorder_workspace_bytes(const moegemm_plan* plan) { return (size_t)plan->workspace; }
@@ -90,32 +97,19 @@ static moegemm_status recorder_run(moegemm_plan* plan, const moegemm_operands* o
     return held ? MOEGEMM_INTERNAL : answered_status;
 }
 
-static const moegemm_provider recorder = {
-    MOEGEMM_ABI_VERSION,
-    sizeof(moegemm_provider),
-    NULL,
-    "recorder",
-    "1",
-    "keeps what it is given",
-    kDLCUDA,
-    0,
-    NULL,
-    recorder_variant,
-    recorder_supports,
-    recorder_plan,
-    recorder_destroy_plan,
-    recorder_workspace_bytes,
-    recorder_packed_bytes,
-    recorder_kernels,
-    recorder_pack,
-    recorder_run,
-    recorder_last_error,
-};
+#define PROVIDER(name, plan)                                                                                        \
+    {                                                                                                               \
+        MOEGEMM_ABI_VERSION, sizeof(moegemm_provider), NULL, name, "1", "keeps what it is given", kDLCUDA, 0, NULL, \
+            recorder_variant, recorder_supports, plan, recorder_destroy_plan, recorder_workspace_bytes,             \
+            recorder_packed_bytes, recorder_kernels, recorder_pack, recorder_run, recorder_last_error               \
+    }
+static const moegemm_provider recorder = PROVIDER("recorder", recorder_plan);
+static const moegemm_provider frugal = PROVIDER("frugal_recorder", frugal_plan);
 
 MOEGEMM_EXPORT const moegemm_plugin* moegemm_plugin_entry(uint32_t host_abi_version);
 
 const moegemm_plugin* moegemm_plugin_entry(uint32_t host_abi_version) {
-    static const moegemm_provider* const providers[] = {&recorder};
-    static const moegemm_plugin plugin = {MOEGEMM_ABI_VERSION, sizeof(moegemm_plugin), "recorder", 1, providers};
+    static const moegemm_provider* const providers[] = {&recorder, &frugal};
+    static const moegemm_plugin plugin = {MOEGEMM_ABI_VERSION, sizeof(moegemm_plugin), "recorder", 2, providers};
     return host_abi_version == MOEGEMM_ABI_VERSION ? &plugin : NULL;
 }

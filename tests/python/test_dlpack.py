@@ -28,6 +28,12 @@ def cuda_call(device: int = 0, old: bool = False) -> tuple[list[CudaTensor], Cud
     return [CudaTensor(dtype, shape, device, old) for dtype, shape in operands], CudaTensor("f32", (4, 8), device, old)
 
 
+def own_provider_for_cuda() -> bool:
+    """Whether there is one beside the recorders."""
+    rows = [row for row in moegemm.providers() if row.available and row.device == "cuda"]
+    return any(not row.name.endswith("recorder") for row in rows)
+
+
 class FakeTorch(types.ModuleType):
     """What of torch tells the current stream."""
 
@@ -115,6 +121,18 @@ def test_a_device_workspace_is_the_callers(recorder: Recorder) -> None:
         moegemm.moe_quant_group_gemm(*operands, variant="bf16", provider="recorder", out=out)
 
 
+def test_without_a_workspace_a_provider_that_needs_none_is_taken(recorder: Recorder) -> None:
+    if own_provider_for_cuda():
+        pytest.skip("a provider for CUDA is available, which may come before the recorders")
+    recorder.want_workspace(512)
+    operands, out = cuda_call()
+    moegemm.moe_quant_group_gemm(*operands, variant="bf16", out=out)
+    assert (recorder.calls, recorder.workspace) == (1, 0)
+    workspace = CudaTensor("u8", (512,))
+    moegemm.moe_quant_group_gemm(*operands, variant="bf16", out=out, workspace=workspace)
+    assert (recorder.calls, recorder.workspace) == (2, workspace.address)
+
+
 def test_why_a_tensor_is_not_lent(recorder: Recorder) -> None:
     class Refusing(CudaTensor):
         def __dlpack__(self, **arguments: Any) -> Any:
@@ -159,7 +177,7 @@ def test_tensors_of_two_devices_are_refused(recorder: Recorder) -> None:
 
 def test_no_provider_for_a_device() -> None:
     """In a process of its own, which loads no recorder."""
-    if any(row.available and row.device == "cuda" and row.name != "recorder" for row in moegemm.providers()):
+    if own_provider_for_cuda():
         pytest.skip("a provider for CUDA is available")
     script = (
         "import sys; sys.path.insert(0, sys.argv[1]); import moegemm\n"

@@ -314,8 +314,8 @@ def moe_quant_group_gemm(
     out: (M, N), written to and returned; else a new tensor in the framework of `scatter_tokens`. NumPy has no bfloat16:
         its arrays hold it as uint16.
     provider: by name; None for the fastest that works on the tensors' device and supports the call.
-    workspace: bytes of a GPU's, for a provider that needs some. torch's are allocated; with another framework's tensors
-        and neither of the two given, the provider is one that needs none.
+    workspace: bytes of a GPU's, for a provider that needs some. With torch's tensors it is allocated. With another
+        framework's and neither a workspace nor a provider given, the provider is one that needs none, if there is one.
     host_m_indptr: a copy of m_indptr in the host's memory, for providers that need one.
     stream: a CUDA stream, as a number or an object of torch's; None for torch's current one, or the default stream.
 

@@ -1,6 +1,5 @@
 #include "providers/cublas/library.hpp"
 
-#include <array>
 #include <string_view>
 
 #include <fmt/format.h>
@@ -8,6 +7,7 @@
 #include <moegemm/error.hpp>
 
 #include "provider/foreign_library.hpp"
+#include "providers/cublas/support.hpp"
 
 namespace moegemm::cublas {
 namespace {
@@ -41,10 +41,14 @@ std::string_view meaning(api::Status status) {
     }
 }
 
-/// From 13.4 on for compute capability 9.0, too. NVIDIA's Transformer Engine keeps away from 13.7.0 to 13.8.0, whose
-/// grouped products spoil data in some cases.
-bool has_grouped_lt(const std::array<int, 3>& version) {
-    return version >= std::array{13, 4, 0} && (version < std::array{13, 7, 0} || version >= std::array{13, 8, 1});
+using Property = api::Status(int which, int* value);
+
+Version version_by(Property* property, const char* function) {
+    Version version{};
+    for (int i = 0; i < 3; ++i) {
+        check(property(i, &version[static_cast<std::size_t>(i)]), function);
+    }
+    return version;
 }
 
 }  // namespace
@@ -52,14 +56,11 @@ bool has_grouped_lt(const std::array<int, 3>& version) {
 std::shared_ptr<const Library> Library::load() {
     const ForeignLibrary file = ForeignLibrary::open(search());
     auto library = std::make_shared<Library>();
-    api::Status (*property)(int which, int* value) = nullptr;
+    Property* property = nullptr;
     file.need("cublasGetProperty", property);
-    std::array<int, 3> version{};
-    for (int i = 0; i < 3; ++i) {
-        check(property(i, &version[static_cast<std::size_t>(i)]), "cublasGetProperty");
-    }
+    const Version version = version_by(property, "cublasGetProperty");
     library->version = fmt::format("{}.{}.{}", version[0], version[1], version[2]);
-    if (version[0] * 100 + version[1] < 1205) {
+    if (version < Version{12, 5, 0}) {
         throw Error(ErrorCode::unsupported, "cuBLAS", fmt::format("{}: version {}", file.path(), library->version),
                     "version 12.5 or later, which has grouped products of bf16");
     }
@@ -68,7 +69,10 @@ std::shared_ptr<const Library> Library::load() {
     file.need("cublasSetStream_v2", library->set_stream);
     file.need("cublasSetWorkspace_v2", library->set_workspace);
     file.need("cublasGemmGroupedBatchedEx", library->grouped_gemm);
-    if (has_grouped_lt(version)) {
+    // cuBLASLt is another file: the loader may have taken one of another version, which the process had already.
+    Property* lt_property = nullptr;
+    file.need("cublasLtGetProperty", lt_property);
+    if (has_sound_lt(version_by(lt_property, "cublasLtGetProperty"))) {
         LtFunctions& lt = library->lt.emplace();
         file.need("cublasLtCreate", lt.create);
         file.need("cublasLtDestroy", lt.destroy);

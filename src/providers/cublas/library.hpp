@@ -92,7 +92,7 @@ struct Library {
                                 const int* lda, const void* const* b, int b_type, const int* ldb, const void* beta,
                                 void* const* c, int c_type, const int* ldc, int groups, const int* group_sizes,
                                 int compute_type) = nullptr;
-    /// Where its version has grouped products that read row counts on the device, also on compute capability 9.0.
+    /// Where cuBLASLt's version is one that has_sound_lt takes.
     std::optional<LtFunctions> lt;
 
     /// \throws Error unsupported: not found, not loadable, or without the grouped product (which came with 12.5)

@@ -79,13 +79,13 @@ api::Algorithm LtProduct::chosen(const Layouts& layouts, std::size_t bytes) {
     set(api::preference_average_k, spec_.k);
     api::HeuristicResult result{};
     int found = 0;
-    check(lt.choose(handle_, matmul_, layouts.weights.get(), layouts.tokens.get(), layouts.y.get(), layouts.y.get(),
-                    preference.get(), 1, &result, &found),
-          "cublasLtMatmulAlgoGetHeuristic");
-    if (found == 0) {
+    const api::Status status = lt.choose(handle_, matmul_, layouts.weights.get(), layouts.tokens.get(), layouts.y.get(),
+                                         layouts.y.get(), preference.get(), 1, &result, &found);
+    if (status == api::not_supported || (status == 0 && found == 0)) {
         throw Error(ErrorCode::unsupported, "cuBLASLt", "no kernel",
                     "a GPU and sizes that its grouped product has one for");
     }
+    check(status, "cublasLtMatmulAlgoGetHeuristic");
     return result.algorithm;
 }
 

@@ -40,7 +40,10 @@ public:
     [[nodiscard]] const ProviderInfo& info() const override { return info_; }
 
     [[nodiscard]] Support supports(const GemmSpec& spec) const override {
-        return info_.unavailable.empty() ? cublas::support_of(spec) : Support::no(info_.unavailable);
+        if (!info_.unavailable.empty()) {
+            return Support::no(info_.unavailable);
+        }
+        return lt_ ? cublas::lt_support_of(spec) : cublas::support_of(spec);
     }
 
     [[nodiscard]] std::unique_ptr<Plan> plan(const GemmSpec& spec, const PlanOptions& options) const override {

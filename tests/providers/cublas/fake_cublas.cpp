@@ -6,10 +6,19 @@
 #define FAKE_MAJOR 13
 #endif
 
+#ifndef FAKE_LT_MINOR  // cuBLASLt's
+#define FAKE_LT_MINOR FAKE_MINOR
+#endif
+
 #define EXPORT extern "C" __attribute__((visibility("default")))
 
 EXPORT int cublasGetProperty(int which, int* value) {
     const int version[] = {FAKE_MAJOR, FAKE_MINOR, 7};
+    *value = version[which];
+    return 0;
+}
+EXPORT int cublasLtGetProperty(int which, int* value) {
+    const int version[] = {FAKE_MAJOR, FAKE_LT_MINOR, 7};
     *value = version[which];
     return 0;
 }

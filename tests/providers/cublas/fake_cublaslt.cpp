@@ -1,9 +1,11 @@
 // A double of cuBLASLt's grouped products: multiplies matrices in host memory, in float64, from the layouts that
 // cublasLt.h documents, and refuses what the library refuses or what the provider has no reason to ask for.
+#include <algorithm>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <numeric>
 
 #define EXPORT extern "C" __attribute__((visibility("default")))
 
@@ -11,6 +13,7 @@ namespace {
 
 constexpr int success = 0;
 constexpr int invalid_value = 7;
+constexpr int not_supported = 15;
 
 struct Handle {};
 struct Matmul {
@@ -107,9 +110,16 @@ EXPORT int cublasLtMatmulAlgoGetHeuristic(Handle* /*handle*/, Matmul* matmul, La
         at_most < 1 || preference->attributes.size() != 4 || preference->attributes[1] != std::int64_t{32} << 20U) {
         return invalid_value;
     }
-    *found = preference->attributes[13] % 8 == 0 ? 1 : 0;  // of K: rows of multiples of 16 bytes
+    const std::int64_t k = preference->attributes[13];
+    const std::int64_t rows = std::accumulate(d->columns, d->columns + d->groups, std::int64_t{0});
+    if (k != *a->rows || preference->attributes[14] != *d->rows ||
+        preference->attributes[15] != std::max<std::int64_t>(rows / d->groups, 1)) {
+        return invalid_value;
+    }
+    // The library has two ways to say that there is no kernel.
+    *found = k % 8 == 0 ? 1 : 0;
     results->algorithm.data[0] = only_algorithm;
-    return success;
+    return k % 4 == 0 ? success : not_supported;
 }
 EXPORT int cublasLtMatmul(Handle* /*handle*/, Matmul* /*matmul*/, const float* alpha, const std::uint16_t* const* a,
                           Layout* a_layout, const std::uint16_t* const* b, Layout* b_layout, const float* beta,

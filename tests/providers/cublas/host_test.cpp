@@ -29,8 +29,9 @@ TEST(CublasLibrary, IsLoadedWithItsVersion) {
     }
 }
 
-TEST(CublasLibrary, HasGroupedProductsOfCublasLtFromItsVersionOn) {
-    for (const auto& [name, has] : {std::pair{"fake", false}, std::pair{"13_4", true}, std::pair{"13_7", false}}) {
+TEST(CublasLibrary, HasGroupedProductsOfCublasLtByTheVersionOfThat) {
+    for (const auto& [name, has] :
+         {std::pair{"fake", false}, std::pair{"13_6", true}, std::pair{"13_7", false}, std::pair{"older_lt", false}}) {
         const ScopedVariable use("MOEGEMM_CUBLAS", fake(name));
         EXPECT_EQ(cublas::Library::load()->lt.has_value(), has) << name;
     }
@@ -81,6 +82,34 @@ TEST(CublasSupport, IsBf16ToBf16) {
     spec = small_spec();
     spec.k = std::int64_t{1} << 31;
     EXPECT_NE(cublas::support_of(spec).reason.find("32 bits"), std::string::npos);
+    spec = small_spec();
+    spec.n = spec.k = 1;
+    EXPECT_TRUE(cublas::support_of(spec).supported);
+}
+
+TEST(CublasSupport, OfCublasLtIsOfRowsOf16Bytes) {
+    for (std::int64_t size = 1; size <= 64; ++size) {
+        for (std::int64_t GemmSpec::*const field : {&GemmSpec::n, &GemmSpec::k}) {
+            GemmSpec spec = small_spec();
+            spec.*field = size;
+            const Support support = cublas::lt_support_of(spec);
+            EXPECT_EQ(support.supported, size % 8 == 0) << size;
+            EXPECT_EQ(support.reason.find("multiples of 8") == std::string::npos, support.supported);
+        }
+    }
+    GemmSpec spec = small_spec();
+    spec.dst = DType::f32;
+    EXPECT_NE(cublas::lt_support_of(spec).reason.find("gives bf16, not f32"), std::string::npos);
+}
+
+TEST(CublasSupport, OfCublasLtIsByItsVersion) {
+    for (const cublas::Version& sound : {cublas::Version{13, 6, 1}, {13, 6, 2}, {13, 8, 1}, {13, 10, 0}, {14, 0, 0}}) {
+        EXPECT_TRUE(cublas::has_sound_lt(sound)) << sound[1] << '.' << sound[2];
+    }
+    for (const cublas::Version& not_sound :
+         {cublas::Version{12, 9, 2}, {13, 1, 0}, {13, 4, 0}, {13, 4, 2}, {13, 6, 0}, {13, 7, 0}, {13, 8, 0}}) {
+        EXPECT_FALSE(cublas::has_sound_lt(not_sound)) << not_sound[1] << '.' << not_sound[2];
+    }
 }
 
 TEST(CublasSupport, OfCublasLtIsByComputeCapability) {

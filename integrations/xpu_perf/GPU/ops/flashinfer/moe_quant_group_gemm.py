@@ -45,7 +45,7 @@ class FlashInferOp(QuantGroupGemm):
 
     def vendor_impl_run(self, tensor_mapping):
         function, names, _ = FUNCTIONS[self.problem.variant]
-        more = {name: tensor_mapping[name] for name in names}
+        more = {name: tensor_mapping[name] for name in names if name in tensor_mapping}  # a case may have no alpha
         if self.problem.scale_layout in MAJOR_MODES:
             more["scale_major_mode"] = MAJOR_MODES[self.problem.scale_layout]
         return function(
