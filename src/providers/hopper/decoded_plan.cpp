@@ -48,16 +48,12 @@ const KernelSet& decoded_kernels(WeightFormat format) {
     return mxfp8_weight_kernels();
 }
 
-const Kernel* rebased_kernel(const GemmSpec& spec, const Kernel& kernel) {
-    if (spec.a != DType::e2m1x2 || spec.row().scale_dtype != DType::ue8m0) {
-        return nullptr;
-    }
-    for (const Kernel& rebased : rebased_mxfp4_kernels()) {
-        if (rebased.function != nullptr && rebased.tile_rows == kernel.tile_rows) {
-            return &rebased;
-        }
-    }
-    return nullptr;
+const Kernel* rebased_kernel(const GemmSpec& spec, const Kernel& kernel, bool inexact) {
+    // e2m1 loses nothing, and what would is left out; e4m3 is rounded.
+    const bool is_taken =
+        spec.row().scale_dtype == DType::ue8m0 && (spec.a == DType::e2m1x2 || (spec.a == DType::e4m3 && inexact));
+    const Kernel& rebased = spec.w == DType::e2m1x2 ? rebased_mxfp4_kernel() : rebased_mxfp8_kernel();
+    return is_taken && rebased.tile_rows == kernel.tile_rows ? &rebased : nullptr;
 }
 
 DecodedPlan::DecodedPlan(const GemmSpec& spec, DLDevice device, WeightFormat format, const Kernel& kernel,
@@ -89,7 +85,7 @@ DecodedPlan::Workspace DecodedPlan::workspace() const {
         std::int64_t front = 0;
         append(front, info(DType::bf16).bytes, values);
         if (rebases()) {
-            append(parts.values, 1, values);
+            append(parts.values, rebased_depth(spec().k), spec().max_rows);
             append(parts.factors, sizeof(float), spec().max_rows);
             append(parts.rows_differ, sizeof(std::uint32_t), 1);
         }
@@ -122,7 +118,7 @@ void DecodedPlan::do_pack(const Operands& operands, const Tensor& packed, void* 
     PackCall call{};
     call.blocks = front;
     call.row_factors = reinterpret_cast<float*>(front + parts_.row_factors);
-    call.row_tops = front + parts_.row_tops;
+    call.rebased_factors = reinterpret_cast<float*>(front + parts_.rebased_factors);
     call.not_rebasable = reinterpret_cast<std::uint32_t*>(front + parts_.not_rebasable);
     call.w = operands.w.as<const std::uint8_t>();
     call.w_scale = operands.w_scale.as<const std::uint8_t>();
@@ -163,9 +159,10 @@ void DecodedPlan::do_run(const Operands& operands, void* stream) {
     const cuda::UseDevice use(device().device_id);
     cuda::check_reachable(operands, s, device());
     const auto* const front = static_cast<const std::uint8_t*>(operands.packed_w.data());
-    const PackedWeights packed{
-        front, reinterpret_cast<const float*>(front + parts_.row_factors), front + parts_.row_tops,
-        reinterpret_cast<const std::uint32_t*>(front + parts_.not_rebasable), PackedShape::of(s.n, s.k)};
+    const PackedWeights packed{front, reinterpret_cast<const float*>(front + parts_.row_factors),
+                               reinterpret_cast<const float*>(front + parts_.rebased_factors),
+                               reinterpret_cast<const std::uint32_t*>(front + parts_.not_rebasable),
+                               PackedShape::of(s.n, s.k)};
     Call call = output_call(s, operands);
     call.weights_first_out = weights_leave_first(s.max_rows, s.experts, kernel_.tile_rows, parts_.bytes);
     Maps maps{};
@@ -173,14 +170,14 @@ void DecodedPlan::do_run(const Operands& operands, void* stream) {
         maps.y = matrix_map(operands.y.data(), s.dst, rows, s.n, wgmma_rows);
     }
     Route route{};
-    const auto multiply = [&](const Kernel& kernel, const void* a, DType type) {
-        maps.a = matrix_map(a, type, rows, s.k, kernel.a_box);
-        maps.a_part = matrix_map(a, type, rows, s.k, kernel.a_part_box);
+    const auto multiply = [&](const Kernel& kernel, const void* a, DType type, std::int64_t depth) {
+        maps.a = matrix_map(a, type, rows, depth, kernel.a_box);
+        maps.a_part = matrix_map(a, type, rows, depth, kernel.a_part_box);
         std::array<void*, 4> arguments{&maps, &call, const_cast<PackedWeights*>(&packed), &route};
         launch(kernel, processors_, arguments.data(), stream, widens());
     };
     if (!widens()) {
-        multiply(kernel_, operands.a.data(), s.a);
+        multiply(kernel_, operands.a.data(), s.a, s.k);
         return;
     }
     const auto cuda_stream = static_cast<cudaStream_t>(stream);
@@ -201,15 +198,15 @@ void DecodedPlan::do_run(const Operands& operands, void* stream) {
                                   reinterpret_cast<std::uint32_t*>(workspace + workspace_.rows_differ)};
         cuda::check(cudaMemsetAsync(rebased.rows_differ, 0, sizeof(std::uint32_t), cuda_stream),
                     "cudaMemsetAsync of the workspace");
-        cuda::check(rebase_rows(widening, rebased, cuda_stream), "rebase_rows");
-        route = {rebased.rows_differ, rebased.factors};
-        multiply(rebased_, rebased.values, DType::e4m3);
         widening.not_rebasable = packed.not_rebasable;
+        cuda::check(rebase_rows(s.a, widening, rebased, cuda_stream), "rebase_rows");
+        route = {rebased.rows_differ, rebased.factors};
+        multiply(rebased_, rebased.values, DType::e4m3, rebased_depth(s.k));
         widening.rows_differ = route.rows_differ;
         widening.token_factors = route.token_factors;
     }
     cuda::check(widen_rows(s.a, s.row().scale_dtype, widening, cuda_stream), "widen_rows");
-    multiply(kernel_, widening.out, DType::bf16);
+    multiply(kernel_, widening.out, DType::bf16, s.k);
 }
 
 }  // namespace moegemm::hopper

@@ -1,5 +1,5 @@
 /// \file
-/// Rows of A of 4 bits and their scales to e4m3 with one scale a row, ahead of the products, where nothing is lost.
+/// Rows of A of 4 and 8 bits and their scales to e4m3 with one scale a row, ahead of the products.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -10,16 +10,19 @@
 
 namespace moegemm::hopper {
 
+/// Values of a rebased row: K of them, and zeros up to a multiple of what rebased_place reorders.
+[[nodiscard]] constexpr std::int64_t rebased_depth(std::int64_t depth) { return (depth + 127) / 128 * 128; }
+
 /// Where they go.
 struct RebasedRows {
-    std::uint8_t* values;  ///< (R, K) e4m3, groups of 16 in the order of rebased_place
-    float* factors;        ///< (R): what a row's sums are multiplied by; negative where its scales are too far apart
+    std::uint8_t* values;  ///< (R, rebased_depth(K)) e4m3, each 128 in the order of rebased_place; aligned to 16 bytes
+    float* factors;        ///< (R): what a row's sums are multiplied by; negative where its scales do not allow it
     std::uint32_t* rows_differ;  ///< becomes other than 0 where one is negative; 0 before
 };
 
-/// Starts writing the rows that m_indptr gives to experts; mxfp4's alone. As with widen_rows, the kernel that follows
-/// may start early.
-/// \return cudaGetLastError's answer
-[[nodiscard]] cudaError_t rebase_rows(const WidenCall& call, const RebasedRows& rebased, cudaStream_t stream);
+/// Starts writing the rows that m_indptr gives to experts, where weights can be rebased (call.not_rebasable). Of e2m1,
+/// rows that would lose something are left out, e4m3 values are rounded. As with widen_rows, the kernel that follows
+/// may start early. \param a e2m1x2 or e4m3, with scales of ue8m0 \return cudaGetLastError's answer
+[[nodiscard]] cudaError_t rebase_rows(DType a, const WidenCall& call, const RebasedRows& rebased, cudaStream_t stream);
 
 }  // namespace moegemm::hopper
