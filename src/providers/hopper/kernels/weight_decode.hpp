@@ -16,11 +16,14 @@
 
 namespace moegemm::hopper {
 
-/// Four bytes of the eight of `low` and `high`, each chosen by a digit of `selector` (PTX ISA, "prmt").
+/// Four bytes of the eight of `low` and `high`, each chosen by a digit of `selector`, 0 … 7 (PTX ISA, "prmt"; CUDA's
+/// __byte_perm would mask the digits first).
 [[nodiscard]] MOEGEMM_HD constexpr std::uint32_t byte_perm(std::uint32_t low, std::uint32_t high,
                                                            std::uint32_t selector) {
 #if defined(__CUDA_ARCH__)
-    return __byte_perm(low, high, selector);
+    std::uint32_t result = 0;
+    asm("prmt.b32 %0, %1, %2, %3;" : "=r"(result) : "r"(low), "r"(high), "r"(selector));
+    return result;
 #else
     const std::uint64_t both = std::uint64_t{high} << 32 | low;
     std::uint32_t result = 0;
@@ -202,12 +205,12 @@ struct E5m2Magnitudes {
     std::uint32_t low;
     std::uint32_t high;
 };
+/// Multiplications, which leave the integer pipe to the rest of the decoding.
 /// \param offsets a byte each
 /// \param which   of them
 [[nodiscard]] MOEGEMM_HD constexpr E5m2Magnitudes e5m2_magnitudes(std::uint32_t offsets, std::uint32_t which) {
-    const std::uint32_t all = byte_perm(offsets, 0, which * 0x1111U);
-    const std::uint32_t but_the_first = byte_perm(offsets, 0, which * 0x1110U + 4U);  // whose value is 0
-    return {but_the_first * 4 + 0x06040000U, all * 4 + 0x0E0C0A08U};
+    const std::uint32_t offset = byte_perm(offsets, 0, 0x4440U + which);
+    return {offset * 0x04040400U + 0x06040000U, offset * 0x04040404U + 0x0E0C0A08U};
 }
 /// An e2m1 word as e5m2: row g's four values, and row g + 8's, at k = 2c, 2c + 8, 2c + 1, 2c + 9.
 struct E5m2Words {
