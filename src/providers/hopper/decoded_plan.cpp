@@ -102,8 +102,7 @@ std::vector<std::string> DecodedPlan::kernels() const {
     if (rebases()) {
         names.emplace_back("hopper/rebase_rows");
         names.push_back(fmt::format("hopper/{}/{}", spec().row().name, rebased_.name));
-    }
-    if (widens()) {
+    } else if (widens()) {
         names.emplace_back("hopper/widen_rows");
     }
     names.push_back(fmt::format("hopper/{}/{}", spec().row().name, kernel_.name));
@@ -193,19 +192,17 @@ void DecodedPlan::do_run(const Operands& operands, void* stream) {
     widening.depth = static_cast<int>(s.k);
     widening.out = reinterpret_cast<std::uint16_t*>(workspace);
     if (rebases()) {
-        const RebasedRows rebased{workspace + workspace_.values,
+        const RebasedRows rebased{packed.not_rebasable, workspace + workspace_.values,
                                   reinterpret_cast<float*>(workspace + workspace_.factors),
                                   reinterpret_cast<std::uint32_t*>(workspace + workspace_.rows_differ)};
         cuda::check(cudaMemsetAsync(rebased.rows_differ, 0, sizeof(std::uint32_t), cuda_stream),
                     "cudaMemsetAsync of the workspace");
-        widening.not_rebasable = packed.not_rebasable;
         cuda::check(rebase_rows(s.a, widening, rebased, cuda_stream), "rebase_rows");
         route = {rebased.rows_differ, rebased.factors};
         multiply(rebased_, rebased.values, DType::e4m3, rebased_depth(s.k));
-        widening.rows_differ = route.rows_differ;
-        widening.token_factors = route.token_factors;
+    } else {
+        cuda::check(widen_rows(s.a, s.row().scale_dtype, widening, cuda_stream), "widen_rows");
     }
-    cuda::check(widen_rows(s.a, s.row().scale_dtype, widening, cuda_stream), "widen_rows");
     multiply(kernel_, widening.out, DType::bf16, s.k);
 }
 

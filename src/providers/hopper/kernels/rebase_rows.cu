@@ -3,6 +3,7 @@
 #include "providers/hopper/kernels/lowered_values.cuh"
 #include "providers/hopper/kernels/row_owner.cuh"
 #include "providers/hopper/kernels/weight_decode.hpp"
+#include "providers/hopper/kernels/widen_row.cuh"
 #include "providers/hopper/ptx/warpgroup.cuh"
 
 namespace moegemm::hopper {
@@ -123,14 +124,11 @@ __device__ __forceinline__ Scales look_at(const WidenCall& call, const std::uint
     return found;
 }
 
-/// A warp a row: first its scales, then its values, which come from the first-level cache.
+/// A warp a row: first its scales, then its values, which come from the first-level cache then.
 template <DType type>
 __global__ void __launch_bounds__(warps * 32)
     rebase(const __grid_constant__ WidenCall call, const __grid_constant__ RebasedRows rebased) {
     ptx::let_next_kernel_start();
-    if (__ldg(call.not_rebasable) != 0) {
-        return;
-    }
     const int row = static_cast<int>(blockIdx.x) * warps + static_cast<int>(threadIdx.x) / 32;
     if (row >= call.rows) {
         return;
@@ -143,15 +141,23 @@ __global__ void __launch_bounds__(warps * 32)
     const int groups = call.depth / 32;
     const std::uint8_t* const source = call.a + static_cast<std::int64_t>(row) * groups * Group<type>::bytes;
     const RowScales scales(call, owner, row);
+    if (__ldg(rebased.not_rebasable) != 0) {
+        widen_row<type, DType::ue8m0, 32>(call, scales, row, lane);
+        return;
+    }
     const Scales found = look_at<type>(call, source, scales, lane);
+    const bool is_taken = Group<type>::takes(found.least, found.most);
     if (lane == 0) {
-        const bool is_taken = Group<type>::takes(found.least, found.most);
         rebased.factors[row] = !is_taken       ? -1.0F
                                : found.has_nan ? __int_as_float(0x7FC00000)
                                                : __int_as_float((found.most - Group<type>::top) << 23);
         if (!is_taken) {
             *rebased.rows_differ = 1;
         }
+    }
+    if (!is_taken) {
+        widen_row<type, DType::ue8m0, 32>(call, scales, row, lane);
+        return;
     }
     const Share share{lane % 2, static_cast<unsigned>(lane) % 8 / 2};
     const int depth = static_cast<int>(rebased_depth(call.depth));
@@ -163,7 +169,7 @@ __global__ void __launch_bounds__(warps * 32)
         for (int i = 0; i < 2; ++i) {
             const int number = at / 128 * 4 + share.half * 2 + i;
             if (number < groups) {
-                // A group of zeros may have any scale, and one of a row that is left to bf16.
+                // A group of zeros may have any scale.
                 const int binades = max(found.most - static_cast<int>(scales.code(number)), 0);
                 Group<type>(source, number).rebase(share, binades, packed[i]);
             }

@@ -345,6 +345,7 @@ __global__ void __launch_bounds__(rebased::threads, 1)
                     const __grid_constant__ PackedWeights packed, const __grid_constant__ Route route) {
     using namespace rebased;
     extern __shared__ __align__(swizzle_bytes) std::uint8_t memory[];
+    ptx::let_next_kernel_start();
     if (__ldg(packed.not_rebasable) != 0) {
         ptx::wait_for_kernel_before();  // who comes after this kernel needs what that one wrote
         return;
