@@ -293,26 +293,22 @@ public:
         }
     }
 
-    /// Writes a thread's part of a stage.
-    /// \param source the stage's packed blocks, depth by depth
-    /// \param target the stage's W, and in it the place of the thread's first 16 bytes: of its row g of block 0
-    __device__ __forceinline__ void decode(ptx::SharedAddress source, ptx::SharedAddress target) const {
+    /// Writes a thread's part of a stage, whose first blocks have been asked for. Two blocks are on their way at a
+    /// time. \param source the stage's packed blocks, depth by depth \param target the stage's W, and in it the place
+    /// of the thread's first 16 bytes: of its row g of block 0 \param next   gives the packed blocks of the stage that
+    /// comes next, once they are there
+    template <class Next>
+    __device__ __forceinline__ void decode(ptx::SharedAddress source, ptx::SharedAddress target, const Next& next) {
 #pragma unroll
-        for (int number = 0; number < row_blocks * depths; ++number) {
-            const ptx::SharedAddress from = source + number * block_of(format).bytes();
-            std::uint32_t words[bits];
-#pragma unroll
-            for (int piece = 0; piece < bits / 4; ++piece) {
-                const int4 four = ptx::load_shared_4(from + own_values_ + WeightBlock::value_offset(0, piece));
-                words[piece * 4] = static_cast<std::uint32_t>(four.x);
-                words[piece * 4 + 1] = static_cast<std::uint32_t>(four.y);
-                words[piece * 4 + 2] = static_cast<std::uint32_t>(four.z);
-                words[piece * 4 + 3] = static_cast<std::uint32_t>(four.w);
-            }
-            const std::uint32_t scales = ptx::load_shared_word(from + own_scales_);
+        for (int number = 0; number < blocks; ++number) {
             std::uint32_t first[4];
             std::uint32_t second[4];
-            Decoding<format>::decode(words, scales, bases_[number % row_blocks], first, second);
+            Decoding<format>::decode(words_[number % ahead], scales_[number % ahead], bases_[number % row_blocks],
+                                     first, second);
+            if (number == blocks - ahead) {
+                source = next();
+            }
+            load(source, (number + ahead) % blocks);
             // The blocks along K lie beside each other (rebased_place), swizzled or not.
             const ptx::SharedAddress at =
                 (target ^ (number / row_blocks * 16)) + number % row_blocks * (WeightBlock::rows * row_bytes);
@@ -323,10 +319,32 @@ public:
                                           static_cast<int>(second[2]), static_cast<int>(second[3])));
         }
     }
+    /// Asks for the first blocks of a tile's first stage.
+    __device__ __forceinline__ void begin(ptx::SharedAddress source) {
+#pragma unroll
+        for (int number = 0; number < ahead; ++number) {
+            load(source, number);
+        }
+    }
 
 private:
     static constexpr int bits = block_of(format).bits;
+    static constexpr int blocks = row_blocks * depths;  ///< of a stage
+    static constexpr int ahead = 2;
 
+    __device__ __forceinline__ void load(ptx::SharedAddress source, int number) {
+        const ptx::SharedAddress from = source + number * block_of(format).bytes();
+        std::uint32_t* const words = words_[number % ahead];
+#pragma unroll
+        for (int piece = 0; piece < bits / 4; ++piece) {
+            const int4 four = ptx::load_shared_4(from + own_values_ + WeightBlock::value_offset(0, piece));
+            words[piece * 4] = static_cast<std::uint32_t>(four.x);
+            words[piece * 4 + 1] = static_cast<std::uint32_t>(four.y);
+            words[piece * 4 + 2] = static_cast<std::uint32_t>(four.z);
+            words[piece * 4 + 3] = static_cast<std::uint32_t>(four.w);
+        }
+        scales_[number % ahead] = ptx::load_shared_word(from + own_scales_);
+    }
     [[nodiscard]] __device__ __forceinline__ static int block_scale_offset(int row) {
         constexpr WeightBlock own = block_of(format);  // its address is not known on the device
         return own.scale_offset(row, 0);
@@ -335,6 +353,8 @@ private:
     int own_values_;
     int own_scales_;
     std::uint32_t bases_[row_blocks];
+    std::uint32_t words_[ahead][bits];
+    std::uint32_t scales_[ahead];
 };
 
 }  // namespace rebased
@@ -434,19 +454,27 @@ __global__ void __launch_bounds__(rebased::threads, 1)
         const ptx::SharedAddress own = shared + swizzled_offset(row, thread % 4 * depths);
         RingPlace<Packed::stages> packed_place;
         while (tiles.next(tile)) {
-            const Decoder<format> decoder(packed, tile, thread);
-            for (int step = 0; step < steps; ++step) {
-                ptx::mbarrier_wait(ring.empty(place.stage), place.parity ^ 1);
+            Decoder<format> decoder(packed, tile, thread);
+            const auto packed_stage = [&] {
                 ptx::mbarrier_wait(packed_ring.full(packed_place.stage), packed_place.parity);
-                decoder.decode(shared + Packed::offset + packed_place.stage * Packed::stage_bytes,
-                               own + place.stage * plan.stage_bytes());
+                return shared + Packed::offset + packed_place.stage * Packed::stage_bytes;
+            };
+            ptx::SharedAddress source = packed_stage();
+            decoder.begin(source);
+            for (int step = 0; step < steps; ++step) {
+                const int decoded = packed_place.stage;
+                packed_place.advance();
+                ptx::mbarrier_wait(ring.empty(place.stage), place.parity ^ 1);
+                decoder.decode(source, own + place.stage * plan.stage_bytes(), [&] {
+                    // After the last one, of whatever lies there, for nothing.
+                    return step + 1 < steps ? source = packed_stage() : source;
+                });
                 ptx::fence_async_shared();
                 __syncwarp();
                 if (thread % 32 == 0) {
-                    ptx::mbarrier_arrive(packed_ring.empty(packed_place.stage));
+                    ptx::mbarrier_arrive(packed_ring.empty(decoded));
                     ptx::mbarrier_arrive(ring.full(place.stage));
                 }
-                packed_place.advance();
                 place.advance();
             }
         }
