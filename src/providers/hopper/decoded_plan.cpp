@@ -85,7 +85,7 @@ DecodedPlan::Workspace DecodedPlan::workspace() const {
         std::int64_t front = 0;
         append(front, info(DType::bf16).bytes, values);
         if (rebases()) {
-            append(parts.values, rebased_depth(spec().k), spec().max_rows);
+            append(parts.values, 1, values);
             append(parts.factors, sizeof(float), spec().max_rows);
             append(parts.rows_differ, sizeof(std::uint32_t), 1);
         }
@@ -169,14 +169,14 @@ void DecodedPlan::do_run(const Operands& operands, void* stream) {
         maps.y = matrix_map(operands.y.data(), s.dst, rows, s.n, wgmma_rows);
     }
     Route route{};
-    const auto multiply = [&](const Kernel& kernel, const void* a, DType type, std::int64_t depth) {
-        maps.a = matrix_map(a, type, rows, depth, kernel.a_box);
-        maps.a_part = matrix_map(a, type, rows, depth, kernel.a_part_box);
+    const auto multiply = [&](const Kernel& kernel, const void* a, DType type) {
+        maps.a = matrix_map(a, type, rows, s.k, kernel.a_box);
+        maps.a_part = matrix_map(a, type, rows, s.k, kernel.a_part_box);
         std::array<void*, 4> arguments{&maps, &call, const_cast<PackedWeights*>(&packed), &route};
         launch(kernel, processors_, arguments.data(), stream, widens());
     };
     if (!widens()) {
-        multiply(kernel_, operands.a.data(), s.a, s.k);
+        multiply(kernel_, operands.a.data(), s.a);
         return;
     }
     const auto cuda_stream = static_cast<cudaStream_t>(stream);
@@ -199,11 +199,11 @@ void DecodedPlan::do_run(const Operands& operands, void* stream) {
                     "cudaMemsetAsync of the workspace");
         cuda::check(rebase_rows(s.a, widening, rebased, cuda_stream), "rebase_rows");
         route = {rebased.rows_differ, rebased.factors};
-        multiply(rebased_, rebased.values, DType::e4m3, rebased_depth(s.k));
+        multiply(rebased_, rebased.values, DType::e4m3);
     } else {
         cuda::check(widen_rows(s.a, s.row().scale_dtype, widening, cuda_stream), "widen_rows");
     }
-    multiply(kernel_, widening.out, DType::bf16, s.k);
+    multiply(kernel_, widening.out, DType::bf16);
 }
 
 }  // namespace moegemm::hopper

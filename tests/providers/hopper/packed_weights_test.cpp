@@ -247,40 +247,36 @@ TEST(HopperRebased, EveryActivationBelowEveryTopByTable) {
     }
 }
 
-TEST(HopperRebased, ActivationsMeetTheWeightsOfTheSameK) {
-    std::set<int> places;
-    for (int depth = 0; depth < 2; ++depth) {
-        for (int thread = 0; thread < warpgroup; ++thread) {
-            for (int step = 0; step < WeightBlock::steps; ++step) {
-                for (int reg = 0; reg < 4; ++reg) {
-                    for (int half = 0; half < 2; ++half) {
-                        // The 16 bytes that a thread writes for a row of a block, a word a step.
-                        const int k = depth * WeightBlock::depth + fragment_place(thread, step, reg, half).k;
-                        const int place = (thread % 4 * 2 + depth) * 16 + step * 4 + half * 2 + reg / 2;
-                        ASSERT_EQ(rebased_place(k), place);
-                        places.insert(place);
+TEST(HopperRebased, WeightsLieWhereActivationsOfTheSameKDo) {
+    std::set<int> offsets;
+    for (int warp = 0; warp < 4; ++warp) {
+        for (int step = 0; step < WeightBlock::steps; ++step) {
+            // stmatrix: matrix m gets its row r from lane 8·m + r, and 4 bytes of it from lane 4·r + c.
+            std::set<int> banks;
+            for (int row = 0; row < 8; ++row) {
+                const int offset = decoded_offset(warp * 32 + step * 8 + row);
+                banks.insert(offset % row_bytes);
+                for (int c = 0; c < 4; ++c) {
+                    for (int reg = 0; reg < 4; ++reg) {
+                        for (int half = 0; half < 2; ++half) {
+                            const FragmentPlace place = fragment_place(warp * 32 + row * 4 + c, step, reg, half);
+                            ASSERT_EQ(place.row, warp * 16 + row + reg % 2 * 8);
+                            ASSERT_EQ(place.k / 16, step);
+                            const int byte = c * 4 + half * 2 + reg / 2;  // of e5m2_words
+                            ASSERT_EQ(rebased_place(place.k % 16), byte);
+                            const int at = offset + reg % 2 * 8 * row_bytes;
+                            ASSERT_EQ(at, swizzled_offset(place.row, step));
+                            ASSERT_TRUE(offsets.insert(at + byte).second);
+                            // The block that is 64 further along K.
+                            ASSERT_EQ(at ^ WeightBlock::depth, swizzled_offset(place.row, step + 4));
+                        }
                     }
                 }
-            }
-        }
-    }
-    EXPECT_EQ(places.size(), 128U);
-}
-
-TEST(HopperRebased, EightThreadsThatStoreTogetherMeetEveryBank) {
-    for (int first = 0; first < warpgroup; first += 8) {
-        for (int depth = 0; depth < 2; ++depth) {
-            std::set<int> banks;
-            for (int thread = first; thread < first + 8; ++thread) {
-                const int row = fragment_place(thread, 0, 0, 0).row;
-                const int offset = swizzled_offset(row, thread % 4 * 2) ^ (depth * 16);
-                EXPECT_EQ(offset, swizzled_offset(row, thread % 4 * 2 + depth));
-                EXPECT_EQ(offset + 8 * row_bytes, swizzled_offset(row + 8, thread % 4 * 2 + depth));
-                banks.insert(offset % row_bytes);
             }
             EXPECT_EQ(banks.size(), 8U);
         }
     }
+    EXPECT_EQ(offsets.size(), static_cast<std::size_t>(WeightBlock::rows * WeightBlock::depth));
 }
 
 TEST(HopperPackedBlock, EveryValueHasOneHolder) {

@@ -9,9 +9,7 @@
 namespace moegemm::hopper {
 namespace {
 
-constexpr int warps = 4;         ///< of a block: a row each
-constexpr int piece_bytes = 16;  ///< that a lane writes at once: its part of a block of weights (rebased_place)
-
+constexpr int warps = 4;  ///< of a block: a row each
 /// rebased_magnitudes of every span.
 struct Tables {
     std::uint64_t of_span[Rebased::activation_span + 1];
@@ -25,72 +23,58 @@ constexpr Tables make_tables() {
 }
 __device__ constexpr Tables tables = make_tables();
 
-/// A lane's values of those that are rebased together: of 128, the 16 that thread `quarter` of four has of a block of
-/// weights, block `half` (rebased_place), two and two of every 16 of K.
-struct Share {
-    int half;
-    unsigned quarter;
-};
-
-/// Activations of a type, as words of a group of 32 that share a scale.
+/// Half a group of activations of a type, 16 values, as words.
 template <DType type>
-struct Group;
+struct Half;
 
 template <>
-struct Group<DType::e2m1x2> {
-    static constexpr int bytes = 16;
+struct Half<DType::e2m1x2> {
+    static constexpr int bytes = 8;
     static constexpr int top = Rebased::activation_top;
 
-    uint4 words;
+    uint2 words;
 
-    __device__ __forceinline__ Group(const std::uint8_t* row, int group)
-        : words(__ldg(reinterpret_cast<const uint4*>(row) + group)) {}
-    [[nodiscard]] __device__ __forceinline__ bool any() const {
-        return ((words.x | words.y | words.z | words.w) & 0x77777777U) != 0;
-    }
+    __device__ __forceinline__ Half(const std::uint8_t* row, int number)
+        : words(__ldg(reinterpret_cast<const uint2*>(row) + number)) {}
+    [[nodiscard]] __device__ __forceinline__ bool any() const { return ((words.x | words.y) & 0x77777777U) != 0; }
     [[nodiscard]] __device__ __forceinline__ static bool takes(int least, int most) {
         return Rebased::has(least, most, Rebased::activation_span);
     }
-    /// A lane's of the group's two steps of 16, `binades` below the row's top.
-    __device__ __forceinline__ void rebase(const Share& share, int binades, std::uint32_t (&out)[2]) const {
+    /// `binades` below the row's top, in the order of rebased_place.
+    [[nodiscard]] __device__ __forceinline__ uint4 rebased(int binades) const {
         const uint2 magnitudes =
             __ldg(reinterpret_cast<const uint2*>(tables.of_span) + min(binades, Rebased::activation_span));
-        const unsigned chosen = share.quarter + (share.quarter + 4) * 16;  // a byte of each eight values
-        out[0] = rebased_codes(byte_perm(words.x, words.y, chosen), magnitudes.x, magnitudes.y);
-        out[1] = rebased_codes(byte_perm(words.z, words.w, chosen), magnitudes.x, magnitudes.y);
+        std::uint32_t made[4];
+#pragma unroll
+        for (unsigned i = 0; i < 4; ++i) {
+            made[i] = rebased_codes(byte_perm(words.x, words.y, 0x0040U + 0x0011U * i), magnitudes.x, magnitudes.y);
+        }
+        return make_uint4(made[0], made[1], made[2], made[3]);
     }
 };
 
 template <>
-struct Group<DType::e4m3> {
-    static constexpr int bytes = 32;
+struct Half<DType::e4m3> {
+    static constexpr int bytes = 16;
     static constexpr int top = Rebased::e4m3_top;
 
-    uint4 steps[2];
+    uint4 words;
 
-    __device__ __forceinline__ Group(const std::uint8_t* row, int group)
-        : steps{__ldg(reinterpret_cast<const uint4*>(row) + group * 2),
-                __ldg(reinterpret_cast<const uint4*>(row) + group * 2 + 1)} {}
+    __device__ __forceinline__ Half(const std::uint8_t* row, int number)
+        : words(__ldg(reinterpret_cast<const uint4*>(row) + number)) {}
     [[nodiscard]] __device__ __forceinline__ bool any() const {
-        std::uint32_t bits = 0;
-#pragma unroll
-        for (const uint4& words : steps) {
-            bits |= words.x | words.y | words.z | words.w;
-        }
-        return (bits & 0x7F7F7F7FU) != 0;
+        return ((words.x | words.y | words.z | words.w) & 0x7F7F7F7FU) != 0;
     }
     [[nodiscard]] __device__ __forceinline__ static bool takes(int /*least*/, int most) {
         return Rebased::has(most, most, 0);
     }
-    __device__ __forceinline__ void rebase(const Share& share, int binades, std::uint32_t (&out)[2]) const {
+    [[nodiscard]] __device__ __forceinline__ uint4 rebased(int binades) const {
         const std::uint32_t factors = lowering_factors(static_cast<std::uint32_t>(binades));
-        const unsigned chosen = share.quarter % 2 == 0 ? 0x5140U : 0x7362U;  // two bytes of each eight values
-#pragma unroll
-        for (int i = 0; i < 2; ++i) {
-            const std::uint32_t front = share.quarter < 2 ? steps[i].x : steps[i].y;
-            const std::uint32_t back = share.quarter < 2 ? steps[i].z : steps[i].w;
-            out[i] = lowered(byte_perm(front, back, chosen), factors);
-        }
+        const auto four = [&](std::uint32_t front, std::uint32_t back, std::uint32_t digits) {
+            return lowered(byte_perm(front, back, digits), factors);
+        };
+        return make_uint4(four(words.x, words.z, 0x5140), four(words.x, words.z, 0x7362),
+                          four(words.y, words.w, 0x5140), four(words.y, words.w, 0x7362));
     }
 };
 
@@ -105,11 +89,11 @@ __device__ __forceinline__ Scales look_at(const WidenCall& call, const std::uint
                                           int lane) {
     Scales found;
 #pragma unroll 4
-    for (int number = lane; number < call.depth / 32; number += 32) {
-        const Group<type> group(source, number);
-        const int code = static_cast<int>(scales.code(number));
+    for (int number = lane; number < call.depth / 16; number += 32) {
+        const Half<type> half(source, number);
+        const int code = static_cast<int>(scales.code(number / 2));
         found.has_nan = found.has_nan || code == 255;
-        if (code != 255 && group.any()) {
+        if (code != 255 && half.any()) {
             found.most = max(found.most, code);
             found.least = min(found.least, code);
         }
@@ -138,19 +122,19 @@ __global__ void __launch_bounds__(warps * 32)
         return;
     }
     const int lane = static_cast<int>(threadIdx.x) % 32;
-    const int groups = call.depth / 32;
-    const std::uint8_t* const source = call.a + static_cast<std::int64_t>(row) * groups * Group<type>::bytes;
+    const int halves = call.depth / 16;
+    const std::uint8_t* const source = call.a + static_cast<std::int64_t>(row) * halves * Half<type>::bytes;
     const RowScales scales(call, owner, row);
     if (__ldg(rebased.not_rebasable) != 0) {
         widen_row<type, DType::ue8m0, 32>(call, scales, row, lane);
         return;
     }
     const Scales found = look_at<type>(call, source, scales, lane);
-    const bool is_taken = Group<type>::takes(found.least, found.most);
+    const bool is_taken = Half<type>::takes(found.least, found.most);
     if (lane == 0) {
         rebased.factors[row] = !is_taken       ? -1.0F
                                : found.has_nan ? __int_as_float(0x7FC00000)
-                                               : __int_as_float((found.most - Group<type>::top) << 23);
+                                               : __int_as_float((found.most - Half<type>::top) << 23);
         if (!is_taken) {
             *rebased.rows_differ = 1;
         }
@@ -159,22 +143,12 @@ __global__ void __launch_bounds__(warps * 32)
         widen_row<type, DType::ue8m0, 32>(call, scales, row, lane);
         return;
     }
-    const Share share{lane % 2, static_cast<unsigned>(lane) % 8 / 2};
-    const int depth = static_cast<int>(rebased_depth(call.depth));
-    std::uint8_t* const target = rebased.values + static_cast<std::int64_t>(row) * depth;
-#pragma unroll 2
-    for (int at = lane * piece_bytes; at < depth; at += 32 * piece_bytes) {
-        std::uint32_t packed[2][2]{};
-#pragma unroll
-        for (int i = 0; i < 2; ++i) {
-            const int number = at / 128 * 4 + share.half * 2 + i;
-            if (number < groups) {
-                // A group of zeros may have any scale.
-                const int binades = max(found.most - static_cast<int>(scales.code(number)), 0);
-                Group<type>(source, number).rebase(share, binades, packed[i]);
-            }
-        }
-        *reinterpret_cast<uint4*>(target + at) = make_uint4(packed[0][0], packed[0][1], packed[1][0], packed[1][1]);
+    auto* const target = reinterpret_cast<uint4*>(rebased.values + static_cast<std::int64_t>(row) * call.depth);
+#pragma unroll 4
+    for (int number = lane; number < halves; number += 32) {
+        // A group of zeros may have any scale.
+        const int binades = max(found.most - static_cast<int>(scales.code(number / 2)), 0);
+        target[number] = Half<type>(source, number).rebased(binades);
     }
 }
 

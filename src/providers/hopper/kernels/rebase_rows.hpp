@@ -10,14 +10,11 @@
 
 namespace moegemm::hopper {
 
-/// Values of a rebased row: K of them, and zeros up to a multiple of what rebased_place reorders.
-[[nodiscard]] constexpr std::int64_t rebased_depth(std::int64_t depth) { return (depth + 127) / 128 * 128; }
-
 /// Where they go, and whether they do.
 struct RebasedRows {
     const std::uint32_t* not_rebasable;  ///< of the weights: where other than 0, all rows become bf16
-    std::uint8_t* values;  ///< (R, rebased_depth(K)) e4m3, each 128 in the order of rebased_place; aligned to 16 bytes
-    float* factors;        ///< (R): what a row's sums are multiplied by; negative where it became bf16
+    std::uint8_t* values;        ///< (R, K) e4m3, groups of 16 in the order of rebased_place; aligned to 16 bytes
+    float* factors;              ///< (R): what a row's sums are multiplied by; negative where it became bf16
     std::uint32_t* rows_differ;  ///< becomes other than 0 where one is negative; 0 before
 };
 

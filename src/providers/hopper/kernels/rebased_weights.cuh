@@ -3,10 +3,10 @@
 /// where experts have many rows: tiles of 256 rows of A × 128 rows of W, all of K.
 ///
 /// Activations have become e4m3 in a pass before (rebase_rows.hpp). Of weights, e2m1 becomes e5m2, exactly, and e4m3 is
-/// lowered, which may round. One warpgroup does that, from packed blocks in global memory to a ring of stages in shared
-/// memory, where the copy engine brings rows of A beside them. What two others do with a stage is what they would do
-/// with fp8: 128 rows each, in two pieces of 64, whose sums are taken over into float32 every 128 of K while the tensor
-/// cores work for the other warpgroup.
+/// lowered, which may round. One warpgroup does that, from a ring of packed blocks to a ring of stages, where the copy
+/// engine brings rows of A beside them. What two others do with a stage is what they would do with fp8: 128 rows each,
+/// in two pieces of 64, whose sums are taken over into float32 every 128 of K while the tensor cores work for the other
+/// warpgroup.
 ///
 ///   stage (128 of K)                      y tile
 ///   ┌───────────────┬─────────┐           columns →
@@ -15,8 +15,8 @@
 ///   │ × 128 B       │         │         │              │ rows 64–127, 192–255: warpgroup 2
 ///   └───────────────┴─────────┘         └──────────────┘
 ///
-/// Decoding eight values takes some 20 instructions, so that the integer pipe is busy for half of the time that the
-/// products of 256 rows take: fewer rows would wait for it.
+/// Decoding eight values takes some 16 instructions, and storing them a share of what shared memory can do: with fewer
+/// rows than 256 to a tile the products would wait for it.
 ///
 /// Whether it is used, data decide: with weights that cannot be rebased it ends at once, and rows of A that cannot be
 /// are left to the kernel of bf16, which runs after it (Route, packed_weights.hpp).
@@ -293,10 +293,10 @@ public:
         }
     }
 
-    /// Writes a thread's part of a stage, whose first blocks have been asked for. Two blocks are on their way at a
-    /// time. \param source the stage's packed blocks, depth by depth \param target the stage's W, and in it the place
-    /// of the thread's first 16 bytes: of its row g of block 0 \param next   gives the packed blocks of the stage that
-    /// comes next, once they are there
+    /// Writes a thread's part of a stage, whose first blocks have been asked for; two are on their way at a time.
+    /// \param source the stage's packed blocks, depth by depth
+    /// \param target of the stage's W, what decoded_offset says
+    /// \param next   gives the packed blocks of the stage that comes next, once they are there
     template <class Next>
     __device__ __forceinline__ void decode(ptx::SharedAddress source, ptx::SharedAddress target, const Next& next) {
 #pragma unroll
@@ -309,14 +309,11 @@ public:
                 source = next();
             }
             load(source, (number + ahead) % blocks);
-            // The blocks along K lie beside each other (rebased_place), swizzled or not.
-            const ptx::SharedAddress at =
-                (target ^ (number / row_blocks * 16)) + number % row_blocks * (WeightBlock::rows * row_bytes);
-            ptx::store_shared_4(at, make_int4(static_cast<int>(first[0]), static_cast<int>(first[1]),
-                                              static_cast<int>(first[2]), static_cast<int>(first[3])));
-            ptx::store_shared_4(at + 8 * row_bytes,
-                                make_int4(static_cast<int>(second[0]), static_cast<int>(second[1]),
-                                          static_cast<int>(second[2]), static_cast<int>(second[3])));
+            // The blocks along K lie beside each other, swizzled or not.
+            const ptx::SharedAddress at = (target ^ (number / row_blocks * WeightBlock::depth)) +
+                                          number % row_blocks * (WeightBlock::rows * row_bytes);
+            ptx::stmatrix_x4(at, first[0], first[1], first[2], first[3]);
+            ptx::stmatrix_x4(at + 8 * row_bytes, second[0], second[1], second[2], second[3]);
         }
     }
     /// Asks for the first blocks of a tile's first stage.
@@ -450,8 +447,7 @@ __global__ void __launch_bounds__(rebased::threads, 1)
         }
     } else if (role == consumers + 1) {
         ptx::setmaxnreg_dec<decoder_registers>();
-        const int row = accumulator_row(thread, 0);
-        const ptx::SharedAddress own = shared + swizzled_offset(row, thread % 4 * depths);
+        const ptx::SharedAddress own = shared + decoded_offset(thread);
         RingPlace<Packed::stages> packed_place;
         while (tiles.next(tile)) {
             Decoder<format> decoder(packed, tile, thread);

@@ -254,11 +254,8 @@ struct E5m2Words {
     const std::uint32_t in_order = byte_perm(low, high, codes & 0x7777U) | byte_perm(0x8000U, 0, codes >> 3 & 0x1111U);
     return byte_perm(in_order, 0, 0x3120U);
 }
-/// Where value k of 128 lies among rebased ones, of activations and of weights alike, so that decoding a thread's words
-/// of a block (packed_weights.hpp) makes 16 bytes that lie together, and the four threads that share a row, and those
-/// of the next row, write to different banks: first which of the threads, then which block, step, and byte.
-[[nodiscard]] MOEGEMM_HD constexpr int rebased_place(int k) {
-    return k % 8 / 2 * 32 + k / 64 * 16 + k % 64 / 16 * 4 + k % 2 * 2 + k % 16 / 8;
-}
+/// Where value k of a group of 16 lies among rebased ones, of activations and of weights alike: thread c of four, which
+/// has a word of a block's step (packed_weights.hpp), makes k = 2c, 2c + 8, 2c + 1 and 2c + 9 of it.
+[[nodiscard]] MOEGEMM_HD constexpr int rebased_place(int k) { return k % 8 / 2 * 4 + k % 2 * 2 + k / 8; }
 
 }  // namespace moegemm::hopper
