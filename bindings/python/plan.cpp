@@ -306,7 +306,7 @@ void bind_plans(nb::module_& module) {
         "plan",
         [](const std::string& variant, std::int64_t experts, std::int64_t n, std::int64_t k, std::int64_t max_rows,
            const Text& a_dtype, const Text& w_dtype, const Text& dst_dtype, const Text& scale_layout, bool has_alpha,
-           std::pair<int, int> device, const Text& provider, int threads, const std::string& kernel) {
+           std::pair<int, int> device, const Text& provider, int threads, const std::string& kernel, bool inexact) {
             GemmSpec spec = typed_spec({variant, a_dtype, w_dtype, dst_dtype, scale_layout, has_alpha});
             spec.experts = experts;
             spec.n = n;
@@ -316,12 +316,13 @@ void bind_plans(nb::module_& module) {
             options.device = {static_cast<DLDeviceType>(device.first), device.second};
             options.threads = threads;
             options.kernel = kernel;
+            options.inexact = inexact;
             return make_plan(spec, options, provider, false);
         },
         nb::kw_only(), nb::arg("variant"), nb::arg("experts"), nb::arg("n"), nb::arg("k"), nb::arg("max_rows"),
         nb::arg("a_dtype").none(), nb::arg("w_dtype").none(), nb::arg("dst_dtype").none(),
         nb::arg("scale_layout").none(), nb::arg("has_alpha"), nb::arg("device"), nb::arg("provider").none(),
-        nb::arg("threads"), nb::arg("kernel"));
+        nb::arg("threads"), nb::arg("kernel"), nb::arg("inexact"));
     module.def(
         "plan_call",
         [](const TensorView& a, const TensorView& w, const std::string& variant, const Text& a_dtype,

@@ -71,6 +71,7 @@ typedef struct moegemm_plan_options {
     DLDevice device;
     int32_t threads;    /**< 0: all that the process may run on */
     const char* kernel; /**< may be null */
+    int32_t inexact;    /**< whether operands may be rounded for speed */
 } moegemm_plan_options;
 
 /** moegemm::Operands; an absent tensor is null. */

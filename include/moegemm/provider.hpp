@@ -65,6 +65,9 @@ struct PlanOptions {
     int threads = 0;  ///< CPU: how many to use; 0 is all that the process may run on
     std::string
         kernel;  ///< a kernel family by its name ("avx2"), for tests and comparisons; empty: the provider's choice
+    /// Whether operands may be rounded where that lets a faster kernel run, and fp8 sums promoted as promoted_128 says,
+    /// whatever the provider declares. Providers that have nothing of the kind ignore it.
+    bool inexact = false;
 };
 
 /// A call made ready: built once for a spec, run for any row counts up to its largest M. Owns nothing of the caller's.

@@ -75,6 +75,7 @@ Json measurement_json(const std::optional<Measurement>& measured) {
     put_optional("interval_percent", &Measurement::interval_percent);
     put("converged", &Measurement::converged);
     json["cache"] = measured ? Json(to_string(measured->cache)) : Json(nullptr);
+    put("inexact", &Measurement::inexact);
     put("method", &Measurement::method);
     put_optional("empty_us", &Measurement::empty_us);
     put_optional("graph_us", &Measurement::graph_us);

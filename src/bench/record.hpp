@@ -84,6 +84,7 @@ struct Measurement {
     std::optional<double> interval_percent;
     bool converged = false;  ///< whether that interval came within 1 % before the time was up
     CacheRule cache = CacheRule::cold;
+    bool inexact = false;             ///< whether the plan was allowed to round operands
     std::string method;               ///< "steady-clock", "cuda-events"
     std::optional<double> empty_us;   ///< an empty call (a GPU's: an empty kernel), timed by the same rule
     std::optional<double> graph_us;   ///< the call out of a CUDA graph

@@ -43,6 +43,7 @@ struct RunOptions {
     VerifyMode verify = VerifyMode::sample;
     double min_time = 0.05;                         ///< seconds of sampling a case × provider, at least
     double max_time = 2.0;                          ///< and at most, converged or not
+    bool inexact = false;                           ///< PlanOptions::inexact
     bool graph = false;                             ///< also time the call out of a CUDA graph
     bool dry_run = false;                           ///< plan nothing, allocate nothing: records of status planned
     const std::atomic<bool>* interrupt = nullptr;   ///< set by a signal handler: ends the record in hand, then the run

@@ -51,6 +51,7 @@ struct Options {
     int threads = 0;
     std::optional<double> min_time;
     std::optional<double> max_time;
+    bool inexact = false;
     bool graph = false;
     bool dry_run = false;
     std::vector<std::string> formats;
@@ -183,6 +184,7 @@ bench::RunOptions run_options(const Options& options, StatusLine& line) {
     run.verify = verify_modes.at(options.verify);
     run.max_time = options.max_time.value_or(options.files.empty() ? quick_start_max_time : run.max_time);
     run.min_time = options.min_time.value_or(std::clamp(run.max_time, 0.0, run.min_time));
+    run.inexact = options.inexact;
     run.graph = options.graph;
     run.dry_run = options.dry_run;
     run.interrupt = &interrupted();
@@ -273,6 +275,7 @@ void add_run_options(CLI::App& command, Options& options) {
     command
         .add_option("--max-time", options.max_time, "Most seconds of timed calls a case (default: 2; quick start: 1)")
         ->type_name("SECONDS");
+    command.add_flag("--inexact", options.inexact, "Let providers round operands where that lets faster kernels run");
     command.add_flag("--graph", options.graph, "Also time each call out of a CUDA graph (graph_us in the records)");
     command.add_flag("--dry-run", options.dry_run, "Print cases, tensors and bytes; run nothing");
     add_plugin_option(command, options.plugins);

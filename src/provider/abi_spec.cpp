@@ -78,7 +78,7 @@ GemmSpec from_abi(const moegemm_spec* given) {
 
 moegemm_plan_options to_abi(const PlanOptions& options) noexcept {
     return {sizeof(moegemm_plan_options), options.device, options.threads,
-            options.kernel.empty() ? nullptr : options.kernel.c_str()};
+            options.kernel.empty() ? nullptr : options.kernel.c_str(), options.inexact ? 1 : 0};
 }
 
 PlanOptions from_abi(const moegemm_plan_options* given) {
@@ -87,6 +87,7 @@ PlanOptions from_abi(const moegemm_plan_options* given) {
     options.device = fields.device;
     options.threads = fields.threads;
     options.kernel = fields.kernel == nullptr ? "" : fields.kernel;
+    options.inexact = fields.inexact != 0;
     return options;
 }
 

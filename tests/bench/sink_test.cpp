@@ -98,9 +98,9 @@ void expect_every_key(const Json& json) {
               (Keys{"latency(us)", "read_bytes(B)", "write_bytes(B)", "io_bytes(B)", "mem_bw(GB/s)", "calc_flops",
                     "calc_flops_power(tflops)", "calc_mem_ratio", "kernels"}));
     EXPECT_EQ(keys_of(json["measurement"]),
-              (Keys{"samples", "min_us", "p25_us", "median_us", "p75_us", "max_us", "interval_percent", "converged",
-                    "cache", "method", "empty_us", "graph_us", "host_counts", "clock_mhz", "power_w", "plan_us",
-                    "pack_us", "packed_bytes", "first_us"}));
+              (Keys{"samples",   "min_us",  "p25_us",  "median_us", "p75_us",       "max_us",   "interval_percent",
+                    "converged", "cache",   "inexact", "method",    "empty_us",     "graph_us", "host_counts",
+                    "clock_mhz", "power_w", "plan_us", "pack_us",   "packed_bytes", "first_us"}));
     EXPECT_EQ(keys_of(json["floor"]), (Keys{"read_us", "compute_us", "ratio"}));
     EXPECT_EQ(keys_of(json["verification"]), (Keys{"mode", "checked", "relative_norm", "relative_max"}));
 }

@@ -103,6 +103,9 @@ public:
         if (options.kernel == "odd" || options.threads == 77) {
             throw Error(ErrorCode::invalid_argument, "kernel", options.kernel, "even");
         }
+        if (options.inexact) {
+            throw Error(ErrorCode::invalid_argument, "inexact", "1", "0");
+        }
         return std::make_unique<PackingPlan>(spec, options.device);
     }
 
@@ -160,6 +163,10 @@ TEST_F(AbiErrors, OptionsArrive) {
     options.kernel.clear();
     options.threads = 77;
     EXPECT_TRUE(throws_error(ErrorCode::invalid_argument, "kernel", "", "even",
+                             [&] { (void)trip.imported->plan(problem.spec(), options); }));
+    options.threads = 0;
+    options.inexact = true;
+    EXPECT_TRUE(throws_error(ErrorCode::invalid_argument, "inexact", "1", "0",
                              [&] { (void)trip.imported->plan(problem.spec(), options); }));
 }
 

@@ -96,6 +96,7 @@ def bench(
     threads: int | None = None,
     min_time: float | None = None,
     max_time: float | None = None,
+    inexact: bool = False,
     graph: bool = False,
     dry_run: bool = False,
     out: str | os.PathLike[str] | None = None,
@@ -129,7 +130,7 @@ def bench(
     for option, value in single.items():
         if value is not None:
             options += [option, str(value)]
-    options += ["--graph"] * graph + ["--dry-run"] * dry_run
+    options += ["--inexact"] * inexact + ["--graph"] * graph + ["--dry-run"] * dry_run
     for plugin in plugins:
         options += ["--plugin", os.fspath(plugin)]
     with tempfile.TemporaryDirectory(prefix="moegemm-") as folder:

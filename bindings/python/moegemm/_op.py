@@ -246,6 +246,7 @@ def plan(
     provider: str | None = None,
     threads: int = 0,
     kernel: str = "",
+    inexact: bool = False,
 ) -> Plan:
     """Makes a plan, which serves all routings of up to `max_rows` rows over `experts` experts.
 
@@ -257,6 +258,7 @@ def plan(
     provider: by name; None for the fastest that works on the device and supports this.
     threads: on a CPU; 0 for all that the process may run on.
     kernel: a kernel family by its name, for tests and comparisons.
+    inexact: whether operands may be rounded where that lets a faster kernel run.
     """
     load_default_plugins()
     return Plan(
@@ -275,6 +277,7 @@ def plan(
             provider=provider,
             threads=threads,
             kernel=kernel,
+            inexact=inexact,
         )
     )
 

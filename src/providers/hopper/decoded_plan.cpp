@@ -48,16 +48,12 @@ const KernelSet& decoded_kernels(WeightFormat format) {
     return mxfp8_weight_kernels();
 }
 
-const Kernel* rebased_kernel(const GemmSpec& spec, const Kernel& kernel) {
-    if (spec.a != DType::e2m1x2 || spec.row().scale_dtype != DType::ue8m0) {
-        return nullptr;
-    }
-    for (const Kernel& rebased : rebased_mxfp4_kernels()) {
-        if (rebased.function != nullptr && rebased.tile_rows == kernel.tile_rows) {
-            return &rebased;
-        }
-    }
-    return nullptr;
+const Kernel* rebased_kernel(const GemmSpec& spec, const Kernel& kernel, bool inexact) {
+    // e2m1 loses nothing, and what would is left out; e4m3 is rounded.
+    const bool is_taken =
+        spec.row().scale_dtype == DType::ue8m0 && (spec.a == DType::e2m1x2 || (spec.a == DType::e4m3 && inexact));
+    const Kernel& rebased = spec.w == DType::e2m1x2 ? rebased_mxfp4_kernel() : rebased_mxfp8_kernel();
+    return is_taken && rebased.tile_rows == kernel.tile_rows ? &rebased : nullptr;
 }
 
 DecodedPlan::DecodedPlan(const GemmSpec& spec, DLDevice device, WeightFormat format, const Kernel& kernel,
@@ -106,8 +102,7 @@ std::vector<std::string> DecodedPlan::kernels() const {
     if (rebases()) {
         names.emplace_back("hopper/rebase_rows");
         names.push_back(fmt::format("hopper/{}/{}", spec().row().name, rebased_.name));
-    }
-    if (widens()) {
+    } else if (widens()) {
         names.emplace_back("hopper/widen_rows");
     }
     names.push_back(fmt::format("hopper/{}/{}", spec().row().name, kernel_.name));
@@ -122,7 +117,7 @@ void DecodedPlan::do_pack(const Operands& operands, const Tensor& packed, void* 
     PackCall call{};
     call.blocks = front;
     call.row_factors = reinterpret_cast<float*>(front + parts_.row_factors);
-    call.row_tops = front + parts_.row_tops;
+    call.rebased_factors = reinterpret_cast<float*>(front + parts_.rebased_factors);
     call.not_rebasable = reinterpret_cast<std::uint32_t*>(front + parts_.not_rebasable);
     call.w = operands.w.as<const std::uint8_t>();
     call.w_scale = operands.w_scale.as<const std::uint8_t>();
@@ -163,9 +158,10 @@ void DecodedPlan::do_run(const Operands& operands, void* stream) {
     const cuda::UseDevice use(device().device_id);
     cuda::check_reachable(operands, s, device());
     const auto* const front = static_cast<const std::uint8_t*>(operands.packed_w.data());
-    const PackedWeights packed{
-        front, reinterpret_cast<const float*>(front + parts_.row_factors), front + parts_.row_tops,
-        reinterpret_cast<const std::uint32_t*>(front + parts_.not_rebasable), PackedShape::of(s.n, s.k)};
+    const PackedWeights packed{front, reinterpret_cast<const float*>(front + parts_.row_factors),
+                               reinterpret_cast<const float*>(front + parts_.rebased_factors),
+                               reinterpret_cast<const std::uint32_t*>(front + parts_.not_rebasable),
+                               PackedShape::of(s.n, s.k)};
     Call call = output_call(s, operands);
     call.weights_first_out = weights_leave_first(s.max_rows, s.experts, kernel_.tile_rows, parts_.bytes);
     Maps maps{};
@@ -196,19 +192,17 @@ void DecodedPlan::do_run(const Operands& operands, void* stream) {
     widening.depth = static_cast<int>(s.k);
     widening.out = reinterpret_cast<std::uint16_t*>(workspace);
     if (rebases()) {
-        const RebasedRows rebased{workspace + workspace_.values,
+        const RebasedRows rebased{packed.not_rebasable, workspace + workspace_.values,
                                   reinterpret_cast<float*>(workspace + workspace_.factors),
                                   reinterpret_cast<std::uint32_t*>(workspace + workspace_.rows_differ)};
         cuda::check(cudaMemsetAsync(rebased.rows_differ, 0, sizeof(std::uint32_t), cuda_stream),
                     "cudaMemsetAsync of the workspace");
-        cuda::check(rebase_rows(widening, rebased, cuda_stream), "rebase_rows");
+        cuda::check(rebase_rows(s.a, widening, rebased, cuda_stream), "rebase_rows");
         route = {rebased.rows_differ, rebased.factors};
         multiply(rebased_, rebased.values, DType::e4m3);
-        widening.not_rebasable = packed.not_rebasable;
-        widening.rows_differ = route.rows_differ;
-        widening.token_factors = route.token_factors;
+    } else {
+        cuda::check(widen_rows(s.a, s.row().scale_dtype, widening, cuda_stream), "widen_rows");
     }
-    cuda::check(widen_rows(s.a, s.row().scale_dtype, widening, cuda_stream), "widen_rows");
     multiply(kernel_, widening.out, DType::bf16);
 }
 

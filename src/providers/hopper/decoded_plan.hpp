@@ -24,12 +24,12 @@ namespace moegemm::hopper {
 /// Packs weights on the device, and takes calls with packed weights. Those with the contract's alone go to the general
 /// provider's plan.
 ///
-/// A's rows of 4 and 8 bits are decoded to bf16 in a first small pass, into the workspace. Where both sides are mxfp4's
-/// and rows are many, they are made e4m3 instead if the data allow it, and the products with them: what each launch has
-/// to do is decided on the device.
+/// A's rows of 4 and 8 bits are decoded to bf16 in a first small pass, into the workspace. Where rows are many, and
+/// both sides have 4 bits or the caller allows rounding, they are made e4m3 instead if the data allow it, and the
+/// products with them: what each launch has to do is decided on the device.
 class DecodedPlan final : public Plan {
 public:
-    /// \param rebased    the kernel for operands that became e4m3; null where there is none
+    /// \param rebased    the kernel for operands that became fp8; null where there is none
     /// \param general    takes calls with weights that are not packed
     /// \param processors SMs of the device
     DecodedPlan(const GemmSpec& spec, DLDevice device, WeightFormat format, const Kernel& kernel, const Kernel* rebased,
@@ -62,7 +62,8 @@ private:
     int processors_;
 };
 
-/// The kernel for operands of `spec` that became e4m3, beside the one for bf16; null where there is none.
-[[nodiscard]] const Kernel* rebased_kernel(const GemmSpec& spec, const Kernel& kernel);
+/// The kernel for operands of `spec` that became fp8, beside the one for bf16; null where there is none.
+/// \param inexact whether they may be rounded
+[[nodiscard]] const Kernel* rebased_kernel(const GemmSpec& spec, const Kernel& kernel, bool inexact);
 
 }  // namespace moegemm::hopper

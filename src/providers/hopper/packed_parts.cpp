@@ -14,9 +14,9 @@ PackedParts packed_parts(WeightFormat format, std::int64_t experts, std::int64_t
     parts.blocks_end = blocks;
     parts.row_factors = checked_add(blocks, alignment - 1, what) / alignment * alignment;
     const std::int64_t all_rows = checked_mul(rows, WeightBlock::rows, what);
-    parts.row_tops =
-        checked_add(parts.row_factors, checked_mul(all_rows, static_cast<std::int64_t>(sizeof(float)), what), what);
-    parts.not_rebasable = checked_add(parts.row_tops, all_rows, what);
+    const std::int64_t factors = checked_mul(all_rows, static_cast<std::int64_t>(sizeof(float)), what);
+    parts.rebased_factors = checked_add(parts.row_factors, factors, what);
+    parts.not_rebasable = checked_add(parts.rebased_factors, factors, what);
     parts.bytes = checked_add(parts.not_rebasable, static_cast<std::int64_t>(sizeof(std::uint32_t)), what);
     return parts;
 }

@@ -8,12 +8,12 @@
 
 namespace moegemm::hopper {
 
-/// In bytes from the front: first the blocks, then the rows' factors, the rows' largest exponents, and a word that says
+/// In bytes from the front: first the blocks, then the rows' factors, those of rebased operands, and a word that says
 /// whether any row keeps the whole from being rebased.
 struct PackedParts {
     std::int64_t blocks_end;
     std::int64_t row_factors;
-    std::int64_t row_tops;
+    std::int64_t rebased_factors;
     std::int64_t not_rebasable;
     std::int64_t bytes;  ///< of all
 };

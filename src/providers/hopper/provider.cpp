@@ -51,7 +51,7 @@ public:
     explicit HopperProvider(std::shared_ptr<const Provider> general) : general_(std::move(general)) {
         info_ = general_->info();
         info_.name = std::string("hopper");
-        info_.version = std::string("1");
+        info_.version = std::string("2");
         info_.description = std::string("TMA and wgmma kernels for compute capability 9.0; the rest by cuda");
         info_.device_type = kDLCUDA;
         info_.unavailable = machine_support().reason;
@@ -106,8 +106,8 @@ public:
         }
         if (const auto format = hopper::weight_format(spec)) {
             return std::make_unique<hopper::DecodedPlan>(spec, options.device, *format, *chosen.kernel,
-                                                         hopper::rebased_kernel(spec, *chosen.kernel), processors,
-                                                         std::move(general));
+                                                         hopper::rebased_kernel(spec, *chosen.kernel, options.inexact),
+                                                         processors, std::move(general));
         }
         return std::make_unique<hopper::HopperPlan>(spec, options.device, *chosen.kernel, processors,
                                                     std::move(general));

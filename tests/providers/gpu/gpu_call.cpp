@@ -123,15 +123,17 @@ std::vector<Variant> GpuTest::variants_offered() const {
     return offered;
 }
 
-std::unique_ptr<Plan> GpuTest::plan(const GemmSpec& spec) const {
+std::unique_ptr<Plan> GpuTest::plan(const GemmSpec& spec, bool inexact) const {
     PlanOptions options;
+    options.inexact = inexact;
     options.device = device().dl();
     options.kernel = kernel_;
     return provider().plan(spec, options);
 }
 
-Tolerance GpuTest::tolerance(const GemmSpec& spec) const {
-    const Accumulation accumulation = provider().info().support[static_cast<std::size_t>(spec.variant)].accumulation;
+Tolerance GpuTest::tolerance(const GemmSpec& spec, bool inexact) const {
+    const Accumulation declared = provider().info().support[static_cast<std::size_t>(spec.variant)].accumulation;
+    const Accumulation accumulation = inexact && declared == Accumulation::fp32 ? Accumulation::promoted_128 : declared;
     Tolerance allowed = tolerance_of(spec.dst);
     if (accumulation == Accumulation::promoted_128) {
         // The tensor cores' sums of 128 products keep some 13 bits of the largest one.

@@ -40,9 +40,10 @@ protected:
     [[nodiscard]] bool takes(const GemmSpec& spec) const;
     /// The variants that the provider offers.
     [[nodiscard]] std::vector<Variant> variants_offered() const;
-    [[nodiscard]] std::unique_ptr<Plan> plan(const GemmSpec& spec) const;
+    /// \param inexact PlanOptions::inexact
+    [[nodiscard]] std::unique_ptr<Plan> plan(const GemmSpec& spec, bool inexact = false) const;
     /// How far its results may be off.
-    [[nodiscard]] Tolerance tolerance(const GemmSpec& spec) const;
+    [[nodiscard]] Tolerance tolerance(const GemmSpec& spec, bool inexact = false) const;
 
 private:
     std::shared_ptr<const Provider> provider_;

@@ -17,10 +17,11 @@ struct Range {
     std::uint8_t lowest;
     std::uint8_t highest;
 };
-/// Spans of 14 and 15 binades, between which operands may become e4m3 with one scale a row; codes 67 and 187, beyond
-/// which they may not; and what bf16 holds beside the values.
-constexpr std::array ranges{Range{127, 127}, Range{120, 134}, Range{120, 135}, Range{67, 81},   Range{66, 80},
-                            Range{173, 187}, Range{174, 188}, Range{40, 90},   Range{100, 170}, Range{20, 220}};
+/// Spans of 14 and 15 binades, and of 26 and 27, between which activations and weights may become fp8 with one scale a
+/// row; codes 67 and 187, beyond which they may not; and what bf16 holds beside the values.
+constexpr std::array ranges{Range{127, 127}, Range{120, 134}, Range{120, 135}, Range{113, 139},
+                            Range{113, 140}, Range{67, 81},   Range{66, 80},   Range{173, 187},
+                            Range{174, 188}, Range{40, 90},   Range{100, 170}, Range{20, 220}};
 
 std::vector<Variant> scaled_variants(const std::vector<Variant>& offered) {
     std::vector<Variant> found;
@@ -71,6 +72,32 @@ TEST_P(GpuScaleRange, NearAndFarScalesOfEitherSide) {
                                             range.highest, side == Role::a_scale ? "A" : "W"));
                 ASSERT_FALSE(HasFailure());
             }
+        }
+    }
+}
+
+// Rounded where scales of a row differ, by far less than what the sums lose.
+TEST_P(GpuScaleRange, InexactCallsAreAsGoodAsTheirSums) {
+    for (const Variant variant : scaled_variants(variants_offered())) {
+        for (const Range range : {Range{127, 127}, Range{120, 134}, Range{185, 189}}) {
+            std::mt19937_64 random(range.lowest);
+            const Problem problem = problem_of(variant, random);
+            if (!takes(problem.spec())) {
+                continue;
+            }
+            const Call call(problem, random);
+            for (const Role role : {Role::a_scale, Role::w_scale}) {
+                if (call.operands()[role].defined()) {
+                    draw(call.bytes(role), call.operands()[role].elements(),
+                         role == Role::a_scale ? range : Range{124, 130}, random);
+                }
+            }
+            const Call::Expected expected = call.expected();
+            const auto made = plan(call.spec(), true);
+            expect_conforms(run_gpu(device(), *made, call.operands()), call.spec().dst, call.spec().n, expected.y,
+                            expected.magnitude, tolerance(call.spec(), true),
+                            fmt::format("{}, scales {} to {}", info(variant).name, range.lowest, range.highest));
+            ASSERT_FALSE(HasFailure());
         }
     }
 }

@@ -22,6 +22,7 @@ namespace {
 using formats::Bf16;
 using formats::E2m1;
 using formats::E4m3;
+using formats::E5m2;
 using formats::Ue4m3;
 using formats::Ue8m0;
 
@@ -143,46 +144,91 @@ TEST(HopperPackedScales, EveryUe4m3CodeTimesEveryValueIsExact) {
     }
 }
 
-TEST(HopperRebased, EveryValueBelowEveryTopIsItsE4m3) {
-    for (const int most : {rebase_least, 100, 127, 128, 129, rebase_most}) {
+TEST(HopperLogic, OfThreeWords) {
+    constexpr std::uint32_t a = 0xF0F0F0F0U;
+    constexpr std::uint32_t b = 0xCCCCCCCCU;
+    constexpr std::uint32_t c = 0xAAAAAAAAU;
+    static_assert(lop3<0xCA>(a, b, c) == ((a & b) | (~a & c)));
+    static_assert(select_bits(a, b, c) == ((a & b) | (~a & c)));
+    static_assert(with_bits(a, b, c) == (a | (b & c)));
+    static_assert(byte_perm(0x33221100U, 0x77665544U, 0x7531U) == 0x77553311U);
+}
+
+TEST(HopperRebased, ScalesAsFarApartAsEachSideTakes) {
+    for (const int span : {Rebased::e5m2_span, Rebased::activation_span}) {
+        EXPECT_TRUE(Rebased::has(100, 100 + span, span));
+        EXPECT_FALSE(Rebased::has(100, 100 + span + 1, span));
+        EXPECT_FALSE(Rebased::has(Rebased::least - 1, Rebased::least, span));
+        EXPECT_FALSE(Rebased::has(Rebased::most, Rebased::most + 1, span));
+    }
+}
+
+TEST(HopperRebased, EveryWeightBelowEveryTopIsItsE5m2) {
+    for (int most = Rebased::least; most <= Rebased::most; ++most) {
         const int base = row_base(most, ScaleCode::e2m1_exponent);
-        const int top = packed_ue8m0(most, base, ScaleCode::e2m1_exponent);
-        for (int span = 0; span <= rebase_span && most - span >= rebase_least; ++span) {
-            ASSERT_TRUE(is_rebasable(most - span, most));
+        const auto factor = static_cast<std::uint32_t>(most - Rebased::e5m2_top) << 23;
+        const std::uint32_t offset_base = scale_offset_base(factor);
+        for (int span = 0; span <= Rebased::e5m2_span && most - span >= Rebased::least; ++span) {
             const std::uint32_t stored = packed_ue8m0(most - span, base, ScaleCode::e2m1_exponent);
-            const std::uint32_t shift = static_cast<std::uint32_t>(rebase_shift(top)) * 0x00800080U;
-            const std::uint32_t factors = ue8m0_factors(stored | stored << 16) + shift;
-            for (std::uint32_t value = 0; value < 16; ++value) {
-                std::uint8_t codes[4][2];
-                for (auto& pair : codes) {
-                    pair[0] = pair[1] = static_cast<std::uint8_t>(value);
-                }
-                const double exact = product(e2m1_register<0>(e2m1_word(codes)), factors, 0);
-                ASSERT_TRUE(is_bf16(exact));
-                const std::uint32_t half = formats::float_bits(static_cast<float>(exact)) >> 16;
-                const std::uint32_t bytes = e4m3_of_bf16(half | half << 16, half | half << 16);
-                const auto wanted =
-                    std::ldexp(static_cast<double>(E2m1::decode(static_cast<std::uint8_t>(value))), rebase_top - span);
-                for (int byte = 0; byte < 4; ++byte) {
-                    const float found = E4m3::decode(static_cast<std::uint8_t>(bytes >> (8 * byte)));
-                    ASSERT_EQ(static_cast<double>(found), wanted) << "value " << value << ", span " << span;
-                    ASSERT_EQ(std::signbit(found), std::signbit(wanted));
+            ASSERT_GT(stored, offset_base) << "subtracting bytes never borrows";
+            const std::uint32_t offset = stored - offset_base;
+            for (std::uint32_t which = 0; which < 4; ++which) {
+                const E5m2Magnitudes table = e5m2_magnitudes(offset << (8 * which), which);
+                for (std::uint32_t code = 0; code < 8; ++code) {
+                    const std::uint32_t found = byte_perm(table.low, table.high, code) & 0xFFU;
+                    const double wanted = std::ldexp(static_cast<double>(E2m1::decode(static_cast<std::uint8_t>(code))),
+                                                     most - span - 127);
+                    const auto value = static_cast<double>(E5m2::decode(static_cast<std::uint8_t>(found)));
+                    ASSERT_EQ(value * static_cast<double>(formats::bits_float(factor)), wanted)
+                        << "value " << code << ", scale " << most - span << " below " << most;
                 }
             }
         }
     }
-    EXPECT_FALSE(is_rebasable(100, 100 + rebase_span + 1));
-    EXPECT_FALSE(is_rebasable(rebase_least - 1, rebase_least));
-    EXPECT_FALSE(is_rebasable(rebase_most, rebase_most + 1));
+    EXPECT_EQ(scale_offset_base(0x7FC00000U), 0U) << "a row of NaN must not borrow from its neighbour";
 }
 
-TEST(HopperRebased, FourBytesKeepTheirOrder) {
-    EXPECT_EQ(byte_perm(0x33221100U, 0x77665544U, 0x7531U), 0x77553311U);
-    EXPECT_EQ(e4m3_of_bf16(0x80100010U, 0x00300020U), 0x03028101U);
+TEST(HopperRebased, LoweringFactorsAreTheirPowersOfTwo) {
+    for (std::uint32_t binades = 0; binades < 256; ++binades) {
+        const std::uint32_t pair = lowering_factors(binades);
+        EXPECT_EQ(pair & 0xFFFFU, pair >> 16);
+        const float wanted = binades < 25 ? std::ldexp(1.0F, -static_cast<int>(binades)) : 0.0F;
+        EXPECT_EQ(formats::F16::decode(static_cast<std::uint16_t>(pair)), wanted) << binades;
+    }
 }
 
-TEST(HopperRebased, EveryCodeBelowEveryTopByTable) {
-    for (int span = 0; span <= rebase_span; ++span) {
+TEST(HopperRebased, EveryWeightComesFromEveryPlaceOfAWord) {
+    // Tables of two rows that differ in every magnitude.
+    const E5m2Magnitudes first = e5m2_magnitudes(1, 0);
+    const E5m2Magnitudes second = e5m2_magnitudes(20, 0);
+    for (int reg = 0; reg < 4; ++reg) {
+        for (int half = 0; half < 2; ++half) {
+            for (std::uint32_t code = 0; code < 16; ++code) {
+                for (const std::uint8_t others : {std::uint8_t{0}, std::uint8_t{5}, std::uint8_t{15}}) {
+                    std::uint8_t codes[4][2];
+                    for (auto& pair : codes) {
+                        pair[0] = pair[1] = others;
+                    }
+                    codes[reg][half] = static_cast<std::uint8_t>(code);
+                    const E5m2Words words = e5m2_words(e2m1_word(codes), first, second);
+                    for (int r = 0; r < 4; ++r) {
+                        for (int h = 0; h < 2; ++h) {
+                            const std::uint32_t word = r % 2 == 0 ? words.first : words.second;
+                            const int place = h * 2 + r / 2;
+                            const float found = E5m2::decode(static_cast<std::uint8_t>(word >> (8 * place)));
+                            const float wanted = std::ldexp(E2m1::decode(codes[r][h]), (r % 2 == 0 ? 1 : 20) - 14);
+                            ASSERT_EQ(formats::float_bits(found), formats::float_bits(wanted))
+                                << "register " << r << ", half " << h << ", code " << code;
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+TEST(HopperRebased, EveryActivationBelowEveryTopByTable) {
+    for (int span = 0; span <= Rebased::activation_span; ++span) {
         const std::uint64_t table = rebased_magnitudes(span);
         for (std::uint32_t code = 0; code < 16; ++code) {
             for (int place = 0; place < 4; ++place) {
@@ -190,9 +236,10 @@ TEST(HopperRebased, EveryCodeBelowEveryTopByTable) {
                 const std::uint32_t found =
                     rebased_codes(others | code << (4 * place), static_cast<std::uint32_t>(table),
                                   static_cast<std::uint32_t>(table >> 32));
-                const auto wanted =
-                    std::ldexp(static_cast<double>(E2m1::decode(static_cast<std::uint8_t>(code))), rebase_top - span);
-                const float value = E4m3::decode(static_cast<std::uint8_t>(found >> (8 * place)));
+                const auto wanted = std::ldexp(static_cast<double>(E2m1::decode(static_cast<std::uint8_t>(code))),
+                                               Rebased::activation_top - span);
+                const int byte = place % 2 * 2 + place / 2;  // the first of each byte, then the second
+                const float value = E4m3::decode(static_cast<std::uint8_t>(found >> (8 * byte)));
                 ASSERT_EQ(static_cast<double>(value), wanted) << "code " << code << ", span " << span;
                 ASSERT_EQ(std::signbit(value), std::signbit(wanted));
             }
@@ -200,19 +247,36 @@ TEST(HopperRebased, EveryCodeBelowEveryTopByTable) {
     }
 }
 
-TEST(HopperRebased, ActivationsMeetTheWeightsOfTheSameK) {
-    // A product of 32 of K takes, of thread c of four, bytes 4c … 4c + 3 of its first and of its second 16.
-    for (int thread = 0; thread < 4; ++thread) {
+TEST(HopperRebased, WeightsLieWhereActivationsOfTheSameKDo) {
+    std::set<int> offsets;
+    for (int warp = 0; warp < 4; ++warp) {
         for (int step = 0; step < WeightBlock::steps; ++step) {
-            for (int reg = 0; reg < 4; reg += 2) {
-                for (int half = 0; half < 2; ++half) {
-                    const int k = fragment_place(thread, step, reg, half).k;
-                    EXPECT_EQ(k / 16, step);
-                    EXPECT_EQ(rebased_place(k % 16), thread * 4 + reg + half);
+            // stmatrix: matrix m gets its row r from lane 8·m + r, and 4 bytes of it from lane 4·r + c.
+            std::set<int> banks;
+            for (int row = 0; row < 8; ++row) {
+                const int offset = decoded_offset(warp * 32 + step * 8 + row);
+                banks.insert(offset % row_bytes);
+                for (int c = 0; c < 4; ++c) {
+                    for (int reg = 0; reg < 4; ++reg) {
+                        for (int half = 0; half < 2; ++half) {
+                            const FragmentPlace place = fragment_place(warp * 32 + row * 4 + c, step, reg, half);
+                            ASSERT_EQ(place.row, warp * 16 + row + reg % 2 * 8);
+                            ASSERT_EQ(place.k / 16, step);
+                            const int byte = c * 4 + half * 2 + reg / 2;  // of e5m2_words
+                            ASSERT_EQ(rebased_place(place.k % 16), byte);
+                            const int at = offset + reg % 2 * 8 * row_bytes;
+                            ASSERT_EQ(at, swizzled_offset(place.row, step));
+                            ASSERT_TRUE(offsets.insert(at + byte).second);
+                            // The block that is 64 further along K.
+                            ASSERT_EQ(at ^ WeightBlock::depth, swizzled_offset(place.row, step + 4));
+                        }
+                    }
                 }
             }
+            EXPECT_EQ(banks.size(), 8U);
         }
     }
+    EXPECT_EQ(offsets.size(), static_cast<std::size_t>(WeightBlock::rows * WeightBlock::depth));
 }
 
 TEST(HopperPackedBlock, EveryValueHasOneHolder) {

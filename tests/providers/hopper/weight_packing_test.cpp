@@ -26,6 +26,7 @@ namespace {
 using formats::Bf16;
 using formats::E2m1;
 using formats::E4m3;
+using formats::E5m2;
 using formats::Ue4m3;
 using formats::Ue8m0;
 
@@ -66,7 +67,7 @@ struct Weights {
 };
 
 /// Which scales are drawn.
-enum class Draw { narrow /* of a row within rebase_span */, wide, any };
+enum class Draw { narrow /* of a row within Rebased::e5m2_span */, wide, any };
 
 /// \param nan_rows    how many of some hundred rows have a NaN, as a scale or as a value
 /// \param zero_groups whether some groups are all zero
@@ -96,7 +97,7 @@ Weights random_weights(WeightFormat format, ScaleLayout layout, Draw draw, int n
             for (std::int64_t column = 0; column < w.columns(); ++column) {
                 std::int64_t found = pick(0, 126) | pick(0, 1) << 7;  // ue4m3, whose highest bit means nothing
                 if (w.is_ue8m0()) {
-                    found = draw == Draw::narrow ? middle + pick(-7, 7)
+                    found = draw == Draw::narrow ? middle + pick(-13, 13)
                             : draw == Draw::wide ? middle + pick(-60, 60)
                                                  : pick(0, 254);
                 }
@@ -124,7 +125,7 @@ Weights random_weights(WeightFormat format, ScaleLayout layout, Draw draw, int n
 struct Packed {
     std::vector<std::uint8_t> bytes;
     std::vector<float> row_factors;
-    std::vector<std::uint8_t> row_tops;
+    std::vector<float> rebased_factors;
     std::uint32_t not_rebasable = 0;
 };
 
@@ -160,11 +161,11 @@ Packed pack(const Weights& w, bool in_words, std::uint8_t poison = 0xA5) {
     Packed packed;
     packed.bytes.assign(static_cast<std::size_t>(parts.row_factors), poison);
     packed.row_factors.assign(static_cast<std::size_t>(w.experts * shape.row_blocks * WeightBlock::rows), -1.0F);
-    packed.row_tops.assign(packed.row_factors.size(), poison);
+    packed.rebased_factors.assign(packed.row_factors.size(), static_cast<float>(poison));
     PackCall call{};
     call.blocks = packed.bytes.data();
     call.row_factors = packed.row_factors.data();
-    call.row_tops = packed.row_tops.data();
+    call.rebased_factors = packed.rebased_factors.data();
     call.not_rebasable = &packed.not_rebasable;
     call.w = w.values.data();
     call.w_scale = w.scales.data();
@@ -200,33 +201,33 @@ public:
     }
 
     /// Decoded, times its scale's factor: exactly, in place of a bf16 product.
-    /// \param shift added to the factor's exponent
-    [[nodiscard]] double value(int step, int reg, int half, int shift = 0) const {
+    [[nodiscard]] double value(int step, int reg, int half) const {
         const FragmentPlace place = fragment_place(thread_, step, reg, half);
         const WeightBlock block = block_of(format_);
         const std::uint32_t code = block_[block.scale_offset(place.row, place.k / block.group)];
-        const std::uint32_t factors = (format_ == WeightFormat::e2m1_ue4m3 ? ue4m3_factors(code << 16 | code)
-                                                                           : ue8m0_factors(code << 16 | code)) +
-                                      static_cast<std::uint32_t>(shift) * 0x00800080U;
+        const std::uint32_t factors =
+            format_ == WeightFormat::e2m1_ue4m3 ? ue4m3_factors(code << 16 | code) : ue8m0_factors(code << 16 | code);
         const auto number = [half](std::uint32_t pair) {
             return static_cast<double>(Bf16::decode(static_cast<std::uint16_t>(pair >> (16 * half))));
         };
         return number(decoded(step, reg)) * number(factors);
     }
 
-    /// The same as e4m3, of an mxfp4 row.
-    /// \param top the row's largest scale, as it is packed
-    [[nodiscard]] double rebased(int step, int reg, int half, int top) const {
-        const auto pair = [&](int of) {
-            std::uint32_t both = 0;
-            for (int h = 0; h < 2; ++h) {
-                const auto product = static_cast<float>(value(step, of, h, rebase_shift(top)));
-                both |= static_cast<std::uint32_t>(Bf16::encode(product)) << (16 * h);
-            }
-            return both;
-        };
-        const std::uint32_t four = e4m3_of_bf16(pair(reg % 2), pair(reg % 2 + 2));
-        return static_cast<double>(E4m3::decode(static_cast<std::uint8_t>(four >> (8 * (reg / 2 * 2 + half)))));
+    /// The same as e5m2, of an mxfp4 block whose rows can be rebased.
+    /// \param factors of the thread's two rows
+    [[nodiscard]] double rebased(int step, int reg, int half, const std::array<float, 2>& factors) const {
+        constexpr WeightBlock block = block_of(WeightFormat::e2m1_ue8m0);
+        const int row = fragment_place(thread_, 0, 0, 0).row;
+        std::uint32_t scales = 0;
+        std::memcpy(&scales, block_ + block.scale_offset(row, 0), sizeof scales);
+        const std::uint32_t offsets = scales - (scale_offset_base(formats::float_bits(factors[0])) |
+                                                scale_offset_base(formats::float_bits(factors[1])) << 8) *
+                                                   0x00010001U;
+        const auto group = static_cast<std::uint32_t>(step / 2);
+        const E5m2Words words = e5m2_words(words_[static_cast<std::size_t>(step)], e5m2_magnitudes(offsets, group * 2),
+                                           e5m2_magnitudes(offsets, group * 2 + 1));
+        const std::uint32_t word = reg % 2 == 0 ? words.first : words.second;
+        return static_cast<double>(E5m2::decode(static_cast<std::uint8_t>(word >> (8 * (half * 2 + reg / 2)))));
     }
 
 private:
@@ -285,7 +286,7 @@ void expect_all_back(const Weights& w, const Packed& packed, Seen& seen) {
                     most = std::max(most, code);
                 }
             }
-            rebasable = rebasable && (least > most || is_rebasable(least, most));
+            rebasable = rebasable && (least > most || Rebased::has(least, most, Rebased::e5m2_span));
             const auto at = static_cast<std::size_t>(expert * shape.row_blocks * WeightBlock::rows + row);
             const float factor = packed.row_factors[at];
             ASSERT_EQ(std::isnan(factor), wanted) << "row " << row;
@@ -326,10 +327,30 @@ void expect_all_back(const Weights& w, const Packed& packed, Seen& seen) {
                     ASSERT_EQ(std::signbit(found), std::signbit(wanted));
                     ASSERT_TRUE(is_bf16(found)) << found;
                     ++seen.exact;
+                    if (w.format == WeightFormat::e4m3_ue8m0 && packed.not_rebasable == 0) {
+                        // What its scale is below the row's top is what it is lowered by, before it is rounded.
+                        const float rebased_factor = packed.rebased_factors[at];
+                        const std::uint32_t top = packed_top(formats::float_bits(rebased_factor), Rebased::e4m3_top,
+                                                             ScaleCode::e4m3_exponent, 255);
+                        const std::uint32_t scale =
+                            block[block_of(w.format).scale_offset(place.row, place.k / block_of(w.format).group)];
+                        ASSERT_GE(top, scale) << "subtracting bytes never borrows";
+                        if (row < w.n && k < w.k) {
+                            const auto value = static_cast<double>(E4m3::decode(w.code(expert, row, k)));
+                            ASSERT_EQ(std::ldexp(value, static_cast<int>(scale) - static_cast<int>(top)) *
+                                          static_cast<double>(rebased_factor),
+                                      wanted);
+                        }
+                        ++seen.rebased;
+                    }
                     if (rebasable) {
-                        const int top = packed.row_tops[at];
-                        const double as_e4m3 = ThreadsFragments(w.format, block, thread).rebased(step, reg, half, top);
-                        ASSERT_EQ(std::ldexp(as_e4m3 * factor, top - 127 - 126 - rebase_top), wanted);
+                        const std::size_t first = at - static_cast<std::size_t>(place.row % 16 / 8 * 8);
+                        const double as_e5m2 =
+                            ThreadsFragments(w.format, block, thread)
+                                .rebased(step, reg, half,
+                                         {packed.rebased_factors[first], packed.rebased_factors[first + 8]});
+                        ASSERT_EQ(as_e5m2 * static_cast<double>(packed.rebased_factors[at]), wanted);
+                        ASSERT_EQ(std::signbit(as_e5m2), std::signbit(wanted));
                         ++seen.rebased;
                     }
                 }
@@ -373,7 +394,9 @@ TEST(HopperPacking, EveryNvfp4WeightComesBack) {
 }
 
 TEST(HopperPacking, EveryMxfp8WeightComesBack) {
-    EXPECT_EQ(expect_all_back(WeightFormat::e4m3_ue8m0, Draw::narrow, 0).small, 0);
+    const Seen narrow = expect_all_back(WeightFormat::e4m3_ue8m0, Draw::narrow, 0);
+    EXPECT_EQ(narrow.small, 0);
+    EXPECT_EQ(narrow.rebased, narrow.exact);
     EXPECT_EQ(expect_all_back(WeightFormat::e4m3_ue8m0, Draw::wide, 10).small, 0);
 }
 
@@ -393,13 +416,13 @@ TEST(HopperPacking, WritesEveryByteOfItsBlocksAndNoOther) {
         EXPECT_TRUE(std::equal(once.bytes.begin(), once.bytes.begin() + used, again.bytes.begin()));
         EXPECT_TRUE(std::all_of(once.bytes.begin() + used, once.bytes.end(), [](auto byte) { return byte == 0xA5; }));
         EXPECT_EQ(once.row_factors, again.row_factors);
-        EXPECT_EQ(once.row_tops == again.row_tops, format == WeightFormat::e2m1_ue8m0);  // the others have none
+        EXPECT_EQ(once.rebased_factors == again.rebased_factors, w.is_ue8m0());  // the other has none
         EXPECT_EQ(std::count(once.row_factors.begin(), once.row_factors.end(), -1.0F), 0);
     }
 }
 
 // A change of the order without one of the provider's version would let old files of packed weights in. Where this
-// fails, raise the version in src/providers/hopper/provider.cpp (from "1"), then put the new sums here.
+// fails, raise the version in src/providers/hopper/provider.cpp (from "2"), then put the new sums here.
 TEST(HopperPacking, ItsOrderIsThatOfItsVersion) {
     std::vector<std::uint32_t> found;
     for (const WeightFormat format : {WeightFormat::e2m1_ue8m0, WeightFormat::e2m1_ue4m3, WeightFormat::e4m3_ue8m0}) {
@@ -417,12 +440,14 @@ TEST(HopperPacking, ItsOrderIsThatOfItsVersion) {
             for (const float factor : packed.row_factors) {
                 add_word(formats::float_bits(factor));
             }
-            crc.add(packed.row_tops);
+            for (const float factor : packed.rebased_factors) {
+                add_word(formats::float_bits(factor));
+            }
             add_word(packed.not_rebasable);
         }
         found.push_back(crc.value());
     }
-    const std::vector<std::uint32_t> expected{0xC93BCC5B, 0x0EE06CC1, 0xC486E1A3};
+    const std::vector<std::uint32_t> expected{0x2D3328F8, 0x7821F0BC, 0xB7D2B4A1};
     EXPECT_EQ(found, expected);
 }
 

@@ -10,7 +10,8 @@ namespace moegemm::hopper {
 [[nodiscard]] const KernelSet& mxfp4_weight_kernels();
 [[nodiscard]] const KernelSet& nvfp4_weight_kernels();
 [[nodiscard]] const KernelSet& mxfp8_weight_kernels();
-/// With rebased activations, too.
-[[nodiscard]] const KernelSet& rebased_mxfp4_kernels();
+/// Of many rows, with rebased activations.
+[[nodiscard]] const Kernel& rebased_mxfp4_kernel();
+[[nodiscard]] const Kernel& rebased_mxfp8_kernel();
 
 }  // namespace moegemm::hopper

@@ -8,34 +8,25 @@
 namespace moegemm::hopper {
 
 /// What a kernel is made for.
-template <WeightFormat weights, bool rebases>
+template <WeightFormat weights>
 struct DecodedKind {
     static constexpr WeightFormat format = weights;
-    static constexpr bool rebased = rebases;
-    static constexpr DecodedSmem smem_of(const DecodedShape& shape) {
-        // Rows of bf16 take 128 bytes for each depth, those of e4m3 for two.
-        return {shape, block_of(format).bytes(), rebased ? shape.depths / 2 : shape.depths};
-    }
+    static constexpr DecodedSmem smem_of(const DecodedShape& shape) { return {shape, block_of(format).bytes()}; }
 };
 template <WeightFormat weights>
-struct DecodedFew : DecodedKind<weights, false> {
+struct DecodedFew : DecodedKind<weights> {
     static constexpr DecodedShape shape{4, 32, 8, 32, 0, 0, 2};
     static constexpr DecodedSmem smem = DecodedFew::smem_of(shape);
 };
 template <WeightFormat weights>
-struct DecodedSome : DecodedKind<weights, false> {
+struct DecodedSome : DecodedKind<weights> {
     static constexpr DecodedShape shape{2, 128, 64, 64, 2, 8, 1};
     static constexpr DecodedSmem smem = DecodedSome::smem_of(shape);
 };
 template <WeightFormat weights>
-struct DecodedMany : DecodedKind<weights, false> {
+struct DecodedMany : DecodedKind<weights> {
     static constexpr DecodedShape shape{2, 256, 64, 64, 2, 8, 1};
     static constexpr DecodedSmem smem = DecodedMany::smem_of(shape);
-};
-template <WeightFormat weights>
-struct RebasedMany : DecodedKind<weights, true> {
-    static constexpr DecodedShape shape{2, 256, 64, 64, 2, 8, 2};
-    static constexpr DecodedSmem smem = RebasedMany::smem_of(shape);
 };
 
 template <class Kind>
@@ -55,11 +46,6 @@ template <WeightFormat format>
     return {Kernel{}, decoded_kernel<DecodedFew<format>>("decoded_32x256"),
             decoded_kernel<DecodedMany<format>>("decoded_256x128"),
             decoded_kernel<DecodedSome<format>>("decoded_128x128")};
-}
-
-template <WeightFormat format>
-[[nodiscard]] KernelSet rebased_set() {
-    return {Kernel{}, Kernel{}, decoded_kernel<RebasedMany<format>>("rebased_256x128"), Kernel{}};
 }
 
 }  // namespace moegemm::hopper

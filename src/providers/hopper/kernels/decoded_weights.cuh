@@ -14,11 +14,6 @@
 /// words of the next. A warp loads weights, by plain copies of packed blocks (packed_weights.hpp), another rows of A, a
 /// third finds the tiles.
 ///
-/// Where all of a row's scales are near each other, on both sides of the product, mxfp4's operands can be rebased to
-/// one scale a row without loss, and are e4m3 then: twice as fast. Such sums are taken over into float32 every 128 of
-/// K, in pieces of 128 tokens. A stage is twice as deep. Whether it can be so, data decide: of two kernels that are
-/// launched one has nothing to do.
-///
 /// Shapes: four consumers and up to 32 tokens where the weights' way from memory is all that counts, two and up to 128
 /// or 256 where the products are.
 #pragma once
@@ -64,11 +59,10 @@ struct DecodedShape {
 struct DecodedSmem {
     DecodedShape shape;
     int block_bytes;
-    int a_chunks;  ///< in a stage
 
     static constexpr int most_stages = 12;
     [[nodiscard]] constexpr int a_chunk_bytes() const { return shape.tokens * row_bytes; }
-    [[nodiscard]] constexpr int w_offset() const { return a_chunks * a_chunk_bytes(); }        ///< in a stage
+    [[nodiscard]] constexpr int w_offset() const { return shape.depths * a_chunk_bytes(); }    ///< in a stage
     [[nodiscard]] constexpr int depth_bytes() const { return shape.consumers * block_bytes; }  ///< of W
     [[nodiscard]] constexpr int stage_bytes() const {
         return (w_offset() + shape.depths * depth_bytes() + swizzle_bytes - 1) / swizzle_bytes * swizzle_bytes;
@@ -91,52 +85,41 @@ struct DecodedSmem {
     [[nodiscard]] constexpr int bytes() const { return barrier_offset() + rest_bytes(stages()); }
 };
 
-/// One thread's factors of the two columns of y that it has: powers of two, or NaN, and the expert's alpha; and those
-/// of rows, where operands are rebased.
-template <bool rebased>
+/// One thread's factors of the two columns of y that it has, powers of two, or NaN, and the expert's alpha; and which
+/// rows are this kernel's to store.
 class OwnFactors {
 public:
     __device__ __forceinline__ OwnFactors(const Call& call, const PackedWeights& packed, const Route& route,
                                           bool some_rows, const Tile& tile, int column, int thread)
-        : tokens_(route.token_factors + tile.row), rows_(tile.rows), some_rows_(some_rows) {
+        : tokens_(route.token_factors + tile.row), some_rows_(some_rows) {
         const std::int64_t own = static_cast<std::int64_t>(tile.expert) * packed.shape.row_blocks * WeightBlock::rows +
                                  column + accumulator_row(thread, 0);
 #pragma unroll
         for (int h = 0; h < 2; ++h) {
             of_column_[h] = __ldg(packed.row_factors + own + h * 8);
-            if constexpr (rebased) {
-                // 2^(the row's largest scale): its exponent as packed, less what was added there and by rebasing.
-                const float top = __int_as_float(static_cast<int>(__ldg(packed.row_tops + own + h * 8)) << 23);
-                of_column_[h] *= top * 0x1p-126F * (0x1p0F / (1 << rebase_top));
-            }
         }
         alpha_ = call.alpha == nullptr ? 1.0F : __ldg(call.alpha + tile.expert);
     }
-    /// Of row `at` of the tile.
-    [[nodiscard]] __device__ __forceinline__ float token(int at) const {
-        return rebased ? at < rows_ ? __ldg(tokens_ + at) : 0.0F : alpha_;
-    }
     /// Whether this kernel stores the tile's row `at`, one that the tile has.
     [[nodiscard]] __device__ __forceinline__ bool stores(int at) const {
-        return !some_rows_ || (__ldg(tokens_ + at) < 0.0F) != rebased;
+        return !some_rows_ || __ldg(tokens_ + at) < 0.0F;
     }
     [[nodiscard]] __device__ __forceinline__ bool some_rows() const { return some_rows_; }
     /// \param which of the thread's two columns
-    [[nodiscard]] __device__ __forceinline__ float apply(float sum, int which, float token) const {
-        return sum * of_column_[which] * token;
+    [[nodiscard]] __device__ __forceinline__ float apply(float sum, int which) const {
+        return sum * of_column_[which] * alpha_;
     }
 
 private:
     const float* tokens_;
-    int rows_;
     bool some_rows_;
     float of_column_[2];
     float alpha_;
 };
 
 /// Stores accumulators whose rows are 64 columns of y from `column` on, straight from registers.
-template <int tokens, class Factors>
-__device__ __forceinline__ void store_from_registers(const Call& call, const Factors& factors,
+template <int tokens>
+__device__ __forceinline__ void store_from_registers(const Call& call, const OwnFactors& factors,
                                                      const float (&sums)[tokens / 2], const Tile& tile, int column,
                                                      int thread) {
     const int own_column = column + accumulator_row(thread, 0);
@@ -144,12 +127,11 @@ __device__ __forceinline__ void store_from_registers(const Call& call, const Fac
 #pragma unroll
     for (int first = 0; first < tokens / 2; first += 4) {
         const int at = accumulator_column(thread, first) + odd;
-        const float token[2] = {factors.token(at - odd), factors.token(at - odd + 1)};
 #pragma unroll
         for (int h = 0; h < 2; ++h) {
             // Neighbouring columns of y lie in lanes 4 apart: of two rows, each lane ends up with both columns of one.
-            const float even_row = factors.apply(sums[first + h * 2], h, token[0]);
-            const float odd_row = factors.apply(sums[first + h * 2 + 1], h, token[1]);
+            const float even_row = factors.apply(sums[first + h * 2], h);
+            const float odd_row = factors.apply(sums[first + h * 2 + 1], h);
             const float received = __shfl_xor_sync(~0U, odd != 0 ? even_row : odd_row, 4);
             if (at < tile.rows && factors.stores(at)) {
                 store_pair(call, tile.row + at, own_column + h * 8 - odd, odd != 0 ? received : even_row,
@@ -163,8 +145,8 @@ __device__ __forceinline__ void store_from_registers(const Call& call, const Fac
 /// \param buffers  of this warpgroup: `count` of SmemPlan::y_buffer_bytes
 /// \param next     the buffer that comes next
 /// \param barrier  number of a barrier of this warpgroup alone
-template <int tokens, int count, class Factors>
-__device__ __forceinline__ void store_by_buffers(const Call& call, const CUtensorMap* y_map, const Factors& factors,
+template <int tokens, int count>
+__device__ __forceinline__ void store_by_buffers(const Call& call, const CUtensorMap* y_map, const OwnFactors& factors,
                                                  const float (&sums)[tokens / 2], const Tile& tile, int column,
                                                  ptx::SharedAddress buffers, int& next, int barrier, int thread) {
 #pragma unroll
@@ -186,12 +168,10 @@ __device__ __forceinline__ void store_by_buffers(const Call& call, const CUtenso
 #pragma unroll
             for (int half = 0; half < 2; ++half) {  // 8 tokens
                 const int first = chunk * 32 + (step * 2 + half) * 4;
-                const int at = accumulator_column(thread, first);
-                const float token[2] = {factors.token(at), factors.token(at + 1)};
 #pragma unroll
                 for (int h = 0; h < 2; ++h) {  // 8 columns each
-                    bits[half * 2 + h] = pack(call.dst, factors.apply(sums[first + h * 2], h, token[0]),
-                                              factors.apply(sums[first + h * 2 + 1], h, token[1]));
+                    bits[half * 2 + h] = pack(call.dst, factors.apply(sums[first + h * 2], h),
+                                              factors.apply(sums[first + h * 2 + 1], h));
                 }
             }
             ptx::stmatrix_x4_transposed(buffer + stmatrix_transposed_offset(thread, step), bits[0], bits[1], bits[2],
@@ -241,14 +221,13 @@ __global__ void __launch_bounds__(Kind::shape.threads(), 1)
     const ptx::SharedAddress shared = ptx::shared_address(memory);
     const RingBarriers<stages> ring{shared + plan.barrier_offset()};
     const TileQueue<stages> queue{shared + plan.tile_offset()};
-    bool some_rows = Kind::rebased;
+    bool some_rows = false;
     if (route.rows_differ != nullptr) {
         ptx::wait_for_kernel_before();
-        const bool can_rebase = __ldcg(packed.not_rebasable) == 0;
-        if (Kind::rebased ? !can_rebase : can_rebase && __ldcg(route.rows_differ) == 0) {
+        some_rows = __ldcg(packed.not_rebasable) == 0;
+        if (some_rows && __ldcg(route.rows_differ) == 0) {
             return;
         }
-        some_rows = can_rebase;
     }
     if (threadIdx.x == 0) {
         queue.init();
@@ -296,7 +275,6 @@ __global__ void __launch_bounds__(Kind::shape.threads(), 1)
             }
         } else if (warp == 1) {  // rows of A, which the kernel before may still be writing
             ptx::wait_for_kernel_before();
-            constexpr int chunk_depth = depths * WeightBlock::depth / plan.a_chunks;
             while (tiles.next(tile)) {
                 const bool small = tile.rows <= 2 * shape.small_box;
                 const CUtensorMap* const map = small ? &maps.a_part : &maps.a;
@@ -306,11 +284,11 @@ __global__ void __launch_bounds__(Kind::shape.threads(), 1)
                     ptx::mbarrier_wait(ring.empty(place.stage), place.parity ^ 1);
                     const ptx::SharedAddress barrier = ring.full(place.stage);
                     const ptx::SharedAddress a = shared + place.stage * plan.stage_bytes();
-                    ptx::mbarrier_arrive_expect(barrier, plan.a_chunks * boxes * box_rows * row_bytes);
-                    for (int chunk = 0; chunk < plan.a_chunks; ++chunk) {
-                        const int x = step * depths * WeightBlock::depth + chunk * chunk_depth;
+                    ptx::mbarrier_arrive_expect(barrier, depths * boxes * box_rows * row_bytes);
+                    for (int depth = 0; depth < depths; ++depth) {
+                        const int x = (step * depths + depth) * WeightBlock::depth;
                         for (int box = 0; box < boxes; ++box) {
-                            ptx::tma_load_2d(a + chunk * plan.a_chunk_bytes() + box * box_rows * row_bytes, map,
+                            ptx::tma_load_2d(a + depth * plan.a_chunk_bytes() + box * box_rows * row_bytes, map,
                                              barrier, x, tile.row + box * box_rows, ptx::Evict::last);
                         }
                     }
@@ -404,82 +382,16 @@ __global__ void __launch_bounds__(Kind::shape.threads(), 1)
                 place.advance();
             }
         };
-        const auto sum_rebased = [&]<int tokens>(float(&sums)[tokens / 2], int column) {
-            // Sums are taken over in pieces of 64 tokens. While the products of one are under way, a part of the next
-            // stage's fragments is made.
-            constexpr int pieces = tokens / 64;
-            constexpr int parts = depths * 2;  // of 32 of K
-            using Product = ptx::WgmmaRegisters<ptx::E4m3, 64>;
-            // How far the factors of the thread's two rows are moved, as a pair of exponents.
-            const std::uint8_t* const tops =
-                packed.row_tops + static_cast<std::int64_t>(tile.expert) * packed.shape.row_blocks * WeightBlock::rows +
-                column + accumulator_row(thread, 0);
-            const std::uint32_t shift = (static_cast<std::uint32_t>(rebase_shift(__ldg(tops))) << 7) +
-                                        (static_cast<std::uint32_t>(rebase_shift(__ldg(tops + 8))) << 23);
-            float part_sums[Product::registers];
-            RingPlace<stages> ahead = place;  // of the stage whose fragments are made
-            const auto make = [&](std::uint32_t(&fragments)[parts][4], int first, int last) {
-                if (first == 0) {
-                    ptx::mbarrier_wait(ring.full(ahead.stage), ahead.parity);
-                }
-#pragma unroll
-                for (int part = first; part < last; ++part) {
-                    const Fragments stored = fragments_of(ahead.stage * plan.stage_bytes(), part / 2);
-                    stored.decode_rebased(part % 2, fragments[part], shift);
-                }
-                if (last == parts) {
-                    ahead.advance();
-                }
-            };
-            const auto multiply = [&](std::uint32_t(&fragments)[parts][4], std::uint32_t(&next)[parts][4], bool more) {
-                const std::uint32_t right = ptx::swizzled_128_descriptor(shared + place.stage * plan.stage_bytes());
-#pragma unroll
-                for (int piece = 0; piece < pieces; ++piece) {
-                    ptx::settle(part_sums);  // no value to carry over: no move to make
-                    ptx::wgmma_fence();
-#pragma unroll
-                    for (int part = 0; part < parts; ++part) {
-                        Product::issue(part_sums, fragments[part], right + piece * (64 * row_bytes / 16) + part * 2,
-                                       part > 0);
-                    }
-                    ptx::wgmma_commit();
-                    if (more) {
-                        make(next, piece * parts / pieces, (piece + 1) * parts / pieces);
-                    }
-                    ptx::wgmma_wait<0>();
-                    ptx::settle(part_sums);
-                    if (piece == pieces - 1) {
-                        release(place.stage);
-                        place.advance();
-                    }
-#pragma unroll
-                    for (int i = 0; i < Product::registers; ++i) {
-                        sums[piece * Product::registers + i] += part_sums[i];
-                    }
-                }
-            };
-            std::uint32_t even[parts][4];
-            std::uint32_t odd[parts][4];
-            make(even, 0, parts);
-            for (int step = 0; step < steps; step += 2) {
-                multiply(even, odd, step + 1 < steps);
-                if (step + 1 < steps) {
-                    multiply(odd, even, step + 2 < steps);
-                }
-            }
-        };
         // A tile of at most `tokens` rows, from the ring to y.
         const auto do_tile = [&]<int tokens>(std::integral_constant<int, tokens>) {
             const int column = tile.column + role * wgmma_rows;
-            const OwnFactors<Kind::rebased> factors(call, packed, route, some_rows, tile, column, thread);
+            const OwnFactors factors(call, packed, route, some_rows, tile, column, thread);
             float sums[tokens / 2];
 #pragma unroll
             for (float& sum : sums) {
                 sum = 0.0F;  // not left to the first product: all shapes' sums would be live from tile to tile
             }
-            if constexpr (Kind::rebased) {
-                sum_rebased.template operator()<tokens>(sums, column);
-            } else if constexpr (tokens == 8) {
+            if constexpr (tokens == 8) {
                 sum_by_warps(sums);
             } else {
                 sum_decoded.template operator()<tokens>(sums);
@@ -503,9 +415,7 @@ __global__ void __launch_bounds__(Kind::shape.threads(), 1)
                     place.advance();
                 }
             } else {
-                // Rebased tiles come in whole pieces.
-                with_columns<shape.many() ? 64 : 8, shape.many() && !Kind::rebased ? 64 : 0, shape.tokens>(tile.rows,
-                                                                                                           do_tile);
+                with_columns<shape.many() ? 64 : 8, shape.many() ? 64 : 0, shape.tokens>(tile.rows, do_tile);
             }
         }
         if (shape.y_buffers > 0 && thread == 0) {

@@ -36,6 +36,14 @@ inline constexpr int row_bytes = 128;
     return swizzled_offset(thread / 32 * 16 + lane % 16, step * 2 + lane / 16);
 }
 
+/// What a lane passes to stmatrix.x4 to store the words that it has decoded of its warp's rows 0 … 7 of a block of
+/// weights, 16 by 64 of K: one word of each of four steps of 16, which is 4 of the step's 16 bytes in row lane / 4. Of
+/// rows 8 … 15 it is eight rows further.
+[[nodiscard]] MOEGEMM_HD constexpr int decoded_offset(int thread) noexcept {
+    const int lane = thread % 32;
+    return swizzled_offset(thread / 32 * 16 + lane % 8, lane / 8);
+}
+
 /// The same of accumulators whose rows are columns of y, for stmatrix.x4.trans: 64 columns by 64 tokens, stored as rows
 /// of tokens. `step` (0 … 3) counts 16 tokens; the four matrices are (columns 0–7, tokens 0–7), (columns 8–15, tokens
 /// 0–7), then tokens 8–15, of the 16 columns of the thread's warp.

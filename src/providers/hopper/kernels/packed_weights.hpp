@@ -13,8 +13,8 @@
 ///   │ values         │ scales │
 ///   └────────────────┴────────┘
 ///
-/// After the blocks of all experts follow one f32 a row, which the row's sums are multiplied by, one byte a row, its
-/// largest scale as it is packed, and a word that says whether some row's scales are too far apart for e4m3.
+/// After the blocks of all experts follow two f32 a row, which its sums are multiplied by, the second where the
+/// operands were rebased, and a word that says whether some row's scales are too far apart for that.
 ///
 /// Values lie as the left operand's fragments (PTX ISA, "WGMMA .m64nNk16 A fragment"): thread t of 128 holds rows g and
 /// g + 8 of a step of 16 of K, g = t / 32 · 16 + t % 32 / 4, at k = 2c, 2c + 1, 2c + 8 and 2c + 9, c = t % 4. What it
@@ -94,8 +94,8 @@ struct PackedShape {
 struct PackedWeights {
     const std::uint8_t* blocks;
     const float* row_factors;            ///< (E, ⌈N / 64⌉ · 64)
-    const std::uint8_t* row_tops;        ///< the same: each row's largest scale as it is packed (mxfp4)
-    const std::uint32_t* not_rebasable;  ///< other than 0 where a row's scales are too far apart for e4m3
+    const float* rebased_factors;        ///< the same, of rebased operands (mxfp4)
+    const std::uint32_t* not_rebasable;  ///< other than 0 where a row's scales are too far apart for fp8
     PackedShape shape;
 };
 

@@ -1,11 +1,11 @@
 #include "providers/hopper/kernels/decoded_formats.hpp"
-#include "providers/hopper/kernels/decoded_kinds.cuh"
+#include "providers/hopper/kernels/rebased_weights.cuh"
 
 namespace moegemm::hopper {
 
-const KernelSet& rebased_mxfp4_kernels() {
-    static const KernelSet set = rebased_set<WeightFormat::e2m1_ue8m0>();
-    return set;
+const Kernel& rebased_mxfp4_kernel() {
+    static const Kernel kernel = rebased_kernel<WeightFormat::e2m1_ue8m0>();
+    return kernel;
 }
 
 }  // namespace moegemm::hopper

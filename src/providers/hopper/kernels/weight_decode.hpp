@@ -16,11 +16,14 @@
 
 namespace moegemm::hopper {
 
-/// Four bytes of the eight of `low` and `high`, each chosen by a digit of `selector` (PTX ISA, "prmt").
+/// Four bytes of the eight of `low` and `high`, each chosen by a digit of `selector`, 0 … 7 (PTX ISA, "prmt"; CUDA's
+/// __byte_perm would mask the digits first).
 [[nodiscard]] MOEGEMM_HD constexpr std::uint32_t byte_perm(std::uint32_t low, std::uint32_t high,
                                                            std::uint32_t selector) {
 #if defined(__CUDA_ARCH__)
-    return __byte_perm(low, high, selector);
+    std::uint32_t result = 0;
+    asm("prmt.b32 %0, %1, %2, %3;" : "=r"(result) : "r"(low), "r"(high), "r"(selector));
+    return result;
 #else
     const std::uint64_t both = std::uint64_t{high} << 32 | low;
     std::uint32_t result = 0;
@@ -29,6 +32,35 @@ namespace moegemm::hopper {
     }
     return result;
 #endif
+}
+
+/// Three words, bit by bit: bit 4a + 2b + c of `table` is the result for bits a, b and c (PTX ISA, "lop3"). Left to
+/// itself, the compiler takes two of them where one would do, wherever masks of two terms do not overlap.
+template <std::uint32_t table>
+[[nodiscard]] MOEGEMM_HD constexpr std::uint32_t lop3(std::uint32_t a, std::uint32_t b, std::uint32_t c) {
+#if defined(__CUDA_ARCH__)
+    std::uint32_t result = 0;
+    asm("lop3.b32 %0, %1, %2, %3, %4;" : "=r"(result) : "r"(a), "r"(b), "r"(c), "n"(table));
+    return result;
+#else
+    std::uint32_t result = 0;
+    for (std::uint32_t i = 0; i < 8; ++i) {
+        if ((table >> i & 1U) != 0) {
+            result |= ((i & 4U) != 0 ? a : ~a) & ((i & 2U) != 0 ? b : ~b) & ((i & 1U) != 0 ? c : ~c);
+        }
+    }
+    return result;
+#endif
+}
+/// The bits of `mask` from `first`, the others from `second`.
+[[nodiscard]] MOEGEMM_HD constexpr std::uint32_t select_bits(std::uint32_t mask, std::uint32_t first,
+                                                             std::uint32_t second) {
+    return lop3<0xCA>(mask, first, second);
+}
+/// `base` with the bits of `mask` of `other` besides.
+[[nodiscard]] MOEGEMM_HD constexpr std::uint32_t with_bits(std::uint32_t base, std::uint32_t other,
+                                                           std::uint32_t mask) {
+    return lop3<0xF8>(base, other, mask);
 }
 
 /// Eight e2m1 codes as one word. Each half-word has four values, of registers 0 … 3, in it, the low one those of even
@@ -126,48 +158,104 @@ struct ScaleCode {
     return (pair << 4) + (bias << 16 | bias);
 }
 
-/// The way to e4m3, for operands whose rows have all their scales within `rebase_span` binades: each row's largest
-/// scale becomes 2^6, so that e2m1's 6 is 384 there, and 0.5 · 2^-span is e4m3's smallest subnormal. The bits of such a
-/// number in bf16, × 2^-120, are those of e4m3 with more zeros.
-inline constexpr int rebase_span = 14;
-/// What a row's largest scale is raised to, as a power of two.
-inline constexpr int rebase_top = 6;
-/// Beyond these, products of scales could leave f32 before they meet: of ue8m0 codes.
-inline constexpr int rebase_least = 127 - 60;
-inline constexpr int rebase_most = 127 + 60;
-/// Whether a row's scales, between these codes, can be rebased without loss.
-[[nodiscard]] MOEGEMM_HD constexpr bool is_rebasable(int least, int most) {
-    return most - least <= rebase_span && least >= rebase_least && most <= rebase_most;
+/// The way to fp8: each row's largest scale becomes the same power of two, the others what they are relative to it, and
+/// every value times its scale a number of the type. What was taken out is one factor a row.
+///
+/// e2m1 values lose nothing by it, as long as a row's scales are near each other. Weights become e5m2, which has one
+/// bit of mantissa more than e2m1 and most binades: within 26 of them a decoded value is that of the stored bits with
+/// something added to the exponent, so that tables of eight bytes are quickly made. Activations become e4m3.
+///
+/// e4m3 values stay e4m3, and are rounded where they become so small that it has fewer bits for them: by at most 2^-10,
+/// where the largest that the row could have is 448.
+struct Rebased {
+    static constexpr int e5m2_top = 13;         ///< what a row's largest scale becomes, as a power of two: 6 is 49152
+    static constexpr int e5m2_span = 26;        ///< binades below it that scales may be: 0.5 is the least normal number
+    static constexpr int activation_top = 6;    ///< of e2m1: 6 is 384
+    static constexpr int activation_span = 14;  ///< 0.5 is the smallest subnormal
+    static constexpr int e4m3_top = 0;
+    /// Beyond these, products of scales could leave f32 before they meet: of ue8m0 codes.
+    static constexpr int least = 127 - 60;
+    static constexpr int most = 127 + 60;
+
+    /// Whether a row's scales, between these codes, are near enough.
+    /// \param span binades that they may be apart
+    [[nodiscard]] MOEGEMM_HD static constexpr bool has(int least_code, int most_code, int span) {
+        return most_code - least_code <= span && least_code >= least && most_code <= most;
+    }
+};
+
+/// A row's largest scale as it is packed, from what sums of the row's are multiplied by: 2^(scale - raised).
+/// \param left_out what decoding leaves out
+/// \param of_nan   what stands for that of a row of NaN, of which anything may become that is not its neighbour's
+[[nodiscard]] MOEGEMM_HD constexpr std::uint32_t packed_top(std::uint32_t factor, int raised, int left_out,
+                                                            std::uint32_t of_nan) {
+    const std::uint32_t exponent = factor >> 23;
+    const std::uint32_t top = exponent + static_cast<std::uint32_t>(raised + left_out);
+    return exponent == 255U ? of_nan : top < ScaleCode::most ? top : ScaleCode::most;
 }
-/// What is added to the exponents of a row's factors for that, given that of its largest scale's: 2^-120 · 2^6 instead
-/// of 2^-126 · 2^(code - 127).
-[[nodiscard]] MOEGEMM_HD constexpr int rebase_shift(int largest_exponent) {
-    return 127 + ScaleCode::e2m1_exponent - ScaleCode::e4m3_exponent + rebase_top - largest_exponent;
+/// Decoding to e5m2: a scale's offset is the exponent that the value 0.5 gets, 1 for the smallest scale of a row that
+/// may be, e5m2_span + 1 for the row's largest. What is taken from a packed scale to find it:
+/// \param factor of the row
+[[nodiscard]] MOEGEMM_HD constexpr std::uint32_t scale_offset_base(std::uint32_t factor) {
+    return packed_top(factor, Rebased::e5m2_top, ScaleCode::e2m1_exponent, Rebased::e5m2_span + 1) -
+           (Rebased::e5m2_span + 1);
 }
-/// Four e4m3 values from two registers of bf16 pairs, in their order.
-[[nodiscard]] MOEGEMM_HD constexpr std::uint32_t e4m3_of_bf16(std::uint32_t first, std::uint32_t second) {
-    const std::uint32_t magnitudes = byte_perm(first >> 4, second >> 4, 0x6420);
-    const std::uint32_t signs = byte_perm(first, second, 0x7531);
-    return (signs & 0x80808080U) | (magnitudes & 0x7F7F7F7FU);
+/// e2m1's eight magnitudes as e5m2, the smallest in the lowest byte of `low`: what byte_perm chooses from.
+struct E5m2Magnitudes {
+    std::uint32_t low;
+    std::uint32_t high;
+};
+/// Multiplications, which leave the integer pipe to the rest of the decoding.
+/// \param offsets a byte each
+/// \param which   of them
+[[nodiscard]] MOEGEMM_HD constexpr E5m2Magnitudes e5m2_magnitudes(std::uint32_t offsets, std::uint32_t which) {
+    const std::uint32_t offset = byte_perm(offsets, 0, 0x4440U + which);
+    return {offset * 0x04040400U + 0x06040000U, offset * 0x04040404U + 0x0E0C0A08U};
 }
-/// e2m1's eight magnitudes as e4m3, `span` binades below a row's largest scale, the smallest in the lowest byte: what
-/// byte_perm chooses from.
+/// An e2m1 word as e5m2: row g's four values, and row g + 8's, at k = 2c, 2c + 8, 2c + 1, 2c + 9.
+struct E5m2Words {
+    std::uint32_t first;
+    std::uint32_t second;
+};
+[[nodiscard]] MOEGEMM_HD constexpr E5m2Words e5m2_words(std::uint32_t word, const E5m2Magnitudes& first,
+                                                        const E5m2Magnitudes& second) {
+    const std::uint32_t by_8 = word >> 8;
+    // Bytes 0 and 2 of word >> 6 have the magnitudes of registers 0 and 2 as their digits, but those of register 2 are
+    // the other half's; bytes 0 and 2 of `odd` have those of registers 1 and 3.
+    const std::uint32_t odd = select_bits(0x00400040U, by_8, word);
+    const std::uint32_t digits = with_bits(0, byte_perm(word >> 6, odd, 0x6420U), 0x77777777U);
+    const std::uint32_t of_first = byte_perm(byte_perm(first.low, first.high, digits), 0, 0x1230U);
+    const std::uint32_t of_second = byte_perm(second.low, second.high, digits >> 16);
+    return {with_bits(with_bits(of_first, by_8, 0x00800080U), word << 12, 0x80008000U),
+            with_bits(with_bits(of_second, word >> 2, 0x00800080U), word << 2, 0x80008000U)};
+}
+
+/// 2^-binades twice, as f16: numbers down to its smallest, and 0 below.
+[[nodiscard]] MOEGEMM_HD constexpr std::uint32_t lowering_factors(std::uint32_t binades) {
+    const std::uint32_t half = binades < 15 ? (15 - binades) << 10 : binades < 25 ? 0x0400U >> (binades - 14) : 0U;
+    return half * 0x00010001U;
+}
+
+/// e2m1's eight magnitudes as e4m3, `span` binades below a row's largest scale, the smallest in the lowest byte.
 [[nodiscard]] constexpr std::uint64_t rebased_magnitudes(int span) {
     std::uint64_t bytes = 0;
     for (std::uint64_t code = 0; code < 8; ++code) {
         const float value = formats::E2m1::decode(static_cast<std::uint8_t>(code));
-        bytes |= std::uint64_t{formats::E4m3::encode(value * formats::power_of_two(rebase_top - span))} << (8 * code);
+        bytes |= std::uint64_t{formats::E4m3::encode(value * formats::power_of_two(Rebased::activation_top - span))}
+                 << (8 * code);
     }
     return bytes;
 }
-/// Four e2m1 codes, the nibbles of bits 0 … 15, as e4m3.
+/// Four e2m1 codes, those of two bytes of the contract's order, as e4m3: the first of each byte, then the second.
+/// \param codes     the bytes as bits 0 … 15
 /// \param low, high the halves of rebased_magnitudes
 [[nodiscard]] MOEGEMM_HD constexpr std::uint32_t rebased_codes(std::uint32_t codes, std::uint32_t low,
                                                                std::uint32_t high) {
-    return byte_perm(low, high, codes & 0x7777U) | byte_perm(0x8000U, 0, codes >> 3 & 0x1111U);
+    const std::uint32_t in_order = byte_perm(low, high, codes & 0x7777U) | byte_perm(0x8000U, 0, codes >> 3 & 0x1111U);
+    return byte_perm(in_order, 0, 0x3120U);
 }
-/// Where value k of a group of 16 lies among e4m3 activations, so that they meet the weights of the same k: thread c of
-/// four has k = 2c, 2c + 1, 2c + 8 and 2c + 9 together.
-[[nodiscard]] MOEGEMM_HD constexpr int rebased_place(int k) { return k % 8 / 2 * 4 + k / 8 * 2 + k % 2; }
+/// Where value k of a group of 16 lies among rebased ones, of activations and of weights alike: thread c of four, which
+/// has a word of a block's step (packed_weights.hpp), makes k = 2c, 2c + 8, 2c + 1 and 2c + 9 of it.
+[[nodiscard]] MOEGEMM_HD constexpr int rebased_place(int k) { return k % 8 / 2 * 4 + k % 2 * 2 + k / 8; }
 
 }  // namespace moegemm::hopper

@@ -59,8 +59,7 @@ public:
     }
 
     /// The fragments of steps 2 · half and 2 · half + 1, four registers each.
-    /// \param shift added to the pair of factors
-    __device__ __forceinline__ void decode(int half, std::uint32_t* fragments, std::uint32_t shift = 0) const {
+    __device__ __forceinline__ void decode(int half, std::uint32_t* fragments) const {
         std::uint32_t low = 0;   // the factor of row g, twice
         std::uint32_t high = 0;  // of row g + 8
 #pragma unroll
@@ -69,7 +68,7 @@ public:
                 const int group = block.group == 16 ? half * 2 + i : half;
                 const std::uint32_t pair = __byte_perm(scales_[group / 2], 0, group % 2 == 0 ? 0x4140 : 0x4342);
                 const std::uint32_t factors =
-                    (format == WeightFormat::e2m1_ue4m3 ? ue4m3_factors(pair) : ue8m0_factors(pair)) + shift;
+                    format == WeightFormat::e2m1_ue4m3 ? ue4m3_factors(pair) : ue8m0_factors(pair);
                 low = __byte_perm(factors, 0, 0x1010);
                 high = __byte_perm(factors, 0, 0x3232);
             }
@@ -87,17 +86,6 @@ public:
                 registers[3] = multiply_pairs(e4m3_register<true>(words_[step * 2 + 1]), high);
             }
         }
-    }
-
-    /// Those of e4m3 of a step of 32 of K, four registers.
-    /// \param shift rebase_shift of rows g and g + 8, as a pair of exponents
-    __device__ __forceinline__ void decode_rebased(int half, std::uint32_t* fragments, std::uint32_t shift) const {
-        std::uint32_t wide[8];
-        decode(half, wide, shift);
-        fragments[0] = e4m3_of_bf16(wide[0], wide[2]);
-        fragments[1] = e4m3_of_bf16(wide[1], wide[3]);
-        fragments[2] = e4m3_of_bf16(wide[4], wide[6]);
-        fragments[3] = e4m3_of_bf16(wide[5], wide[7]);
     }
 
 private:

@@ -20,7 +20,7 @@ namespace moegemm::hopper {
 struct PackCall {
     std::uint8_t* blocks;  ///< aligned to 16 bytes
     float* row_factors;
-    std::uint8_t* row_tops;
+    float* rebased_factors;
     std::uint32_t* not_rebasable;  ///< 0 before
     const std::uint8_t* w;         ///< (E, N, K · bits / 8)
     const std::uint8_t* w_scale;   ///< codes of E matrices of (N, scale_columns)
@@ -180,9 +180,9 @@ struct RowBlockPacking {
             const std::int64_t row = (expert * call.shape.row_blocks + row_block) * rows + thread;
             const Span span = span_of(shared.used[thread]);
             call.row_factors[row] = formats::bits_float(row_factor(span, has_nan(thread)));
-            if constexpr (format == WeightFormat::e2m1_ue8m0) {
-                call.row_tops[row] = packed_scale(span.most, span);
-                if (!is_rebasable(span.least, span.most)) {
+            if constexpr (is_ue8m0) {
+                call.rebased_factors[row] = formats::bits_float(rebased_factor(span, has_nan(thread)));
+                if (!is_rebasable(span)) {
                     *call.not_rebasable = 1;
                 }
             }
@@ -210,8 +210,14 @@ private:
         return span;
     }
     [[nodiscard]] MOEGEMM_HD static constexpr bool loses(const Span& span) {
-        return row_base(span.most, left_out) > 0 ||
-               (format == WeightFormat::e2m1_ue8m0 && !is_rebasable(span.least, span.most));
+        // Where e4m3 values are lowered by some binades, most of them stay as they are.
+        constexpr int harmless = bits == 4 ? Rebased::e5m2_span : 4;
+        return row_base(span.most, left_out) > 0 || (is_ue8m0 && !Rebased::has(span.least, span.most, harmless));
+    }
+    [[nodiscard]] MOEGEMM_HD static constexpr bool is_rebasable(const Span& span) {
+        // Of e4m3, the others are rounded.
+        return span.least > span.most ||
+               Rebased::has(bits == 4 ? span.least : span.most, span.most, bits == 4 ? Rebased::e5m2_span : 0);
     }
     /// Whether a group has one that is not zero.
     [[nodiscard]] MOEGEMM_HD bool has_values(int row, std::int64_t column) const {
@@ -289,6 +295,11 @@ private:
     [[nodiscard]] MOEGEMM_HD static constexpr std::uint32_t row_factor(const Span& span, bool nan) {
         const int power = is_ue8m0 ? row_base(span.most, left_out) : left_out - ScaleCode::ue4m3_raised;
         return nan ? 0x7FC00000U : static_cast<std::uint32_t>(power + 127) << 23;
+    }
+    /// The same of a row that can be rebased: what its largest scale is above the one that it becomes.
+    [[nodiscard]] MOEGEMM_HD static constexpr std::uint32_t rebased_factor(const Span& span, bool nan) {
+        const int exponent = span.most - (bits == 4 ? Rebased::e5m2_top : Rebased::e4m3_top);  // a row of zeros: 0
+        return nan ? 0x7FC00000U : static_cast<std::uint32_t>(exponent < 0 ? 0 : exponent) << 23;
     }
 };
 

@@ -21,10 +21,6 @@ struct WidenCall {
     int rows;            ///< R
     int depth;           ///< K
     std::uint16_t* out;  ///< (R, K) bf16
-    // Where there is a choice (Route, packed_weights.hpp), of the rows only those that become bf16; null: all.
-    const std::uint32_t* not_rebasable;
-    const std::uint32_t* rows_differ;
-    const float* token_factors;
 };
 
 /// Starts writing the rows that m_indptr gives to experts: code · scale, exact wherever bf16 has it as a normal number.

@@ -55,7 +55,7 @@ struct Wgmma;
 
 /// The same with the left operand in registers, which must not change until the product has been waited for: of bf16
 /// four pairs of values a thread, of rows g and g + 8 at k = 2c and of both at k = 2c + 8 (PTX ISA, "WGMMA .m64nNk16 A
-/// fragment"); of e4m3 fours, at k = 4c and k = 4c + 16.
+/// fragment").
 template <class Type, int N>
 struct WgmmaRegisters;
 
@@ -114,8 +114,6 @@ struct WgmmaRegisters;
     };
 #define MOEGEMM_WGMMA_REGISTERS_BF16(N, R0, R1, R2, R3, B, P, LIST, COUNT)                                            \
     MOEGEMM_WGMMA_REGISTERS(Bf16, N, 16, ".f32.bf16.bf16", ", 1, 1, 0", R0, R1, R2, R3, B, P, LIST, COUNT)
-#define MOEGEMM_WGMMA_REGISTERS_E4M3(N, R0, R1, R2, R3, B, P, LIST, COUNT)                                            \
-    MOEGEMM_WGMMA_REGISTERS(E4m3, N, 32, ".f32.e4m3.e4m3", ", 1, 1", R0, R1, R2, R3, B, P, LIST, COUNT)
 #define MOEGEMM_WGMMA_TYPES(N, A, B, P, LIST, COUNT)                                                                  \
     MOEGEMM_WGMMA(Bf16, Bf16, N, 16, float, "f", ".f32.bf16.bf16", ", 1, 1, 0, 0", A, B, P, LIST, COUNT)              \
     MOEGEMM_WGMMA(S8, S8, N, 32, int, "r", ".s32.s8.s8", "", A, B, P, LIST, COUNT)                                    \
@@ -137,7 +135,6 @@ MOEGEMM_WGMMA_REGISTERS_BF16(64, 32, 33, 34, 35, 36, 37, MOEGEMM_REGISTERS_4 MOE
 MOEGEMM_WGMMA_REGISTERS_BF16(128, 64, 65, 66, 67, 68, 69, MOEGEMM_REGISTERS_4 MOEGEMM_REGISTERS_8 MOEGEMM_REGISTERS_16 MOEGEMM_REGISTERS_32 MOEGEMM_REGISTERS_64, 64)
 MOEGEMM_WGMMA_REGISTERS_BF16(192, 96, 97, 98, 99, 100, 101, MOEGEMM_REGISTERS_4 MOEGEMM_REGISTERS_8 MOEGEMM_REGISTERS_16 MOEGEMM_REGISTERS_32 MOEGEMM_REGISTERS_64 MOEGEMM_REGISTERS_96, 96)
 MOEGEMM_WGMMA_REGISTERS_BF16(256, 128, 129, 130, 131, 132, 133, MOEGEMM_REGISTERS_4 MOEGEMM_REGISTERS_8 MOEGEMM_REGISTERS_16 MOEGEMM_REGISTERS_32 MOEGEMM_REGISTERS_64 MOEGEMM_REGISTERS_96 MOEGEMM_REGISTERS_128, 128)
-MOEGEMM_WGMMA_REGISTERS_E4M3(64, 32, 33, 34, 35, 36, 37, MOEGEMM_REGISTERS_4 MOEGEMM_REGISTERS_8 MOEGEMM_REGISTERS_16 MOEGEMM_REGISTERS_32, 32)
 // clang-format on
 #undef MOEGEMM_REGISTERS_4
 #undef MOEGEMM_REGISTERS_8
@@ -157,7 +154,6 @@ MOEGEMM_WGMMA_REGISTERS_E4M3(64, 32, 33, 34, 35, 36, 37, MOEGEMM_REGISTERS_4 MOE
 #undef MOEGEMM_OPERANDS_128
 #undef MOEGEMM_WGMMA
 #undef MOEGEMM_WGMMA_REGISTERS_BF16
-#undef MOEGEMM_WGMMA_REGISTERS_E4M3
 #undef MOEGEMM_WGMMA_REGISTERS
 #undef MOEGEMM_WGMMA_TYPES
 
