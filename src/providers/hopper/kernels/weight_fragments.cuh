@@ -20,6 +20,20 @@ __device__ __forceinline__ std::uint32_t multiply_pairs(std::uint32_t a, std::ui
     return product;
 }
 
+/// One half of a pair, twice: written so that the compiler makes it a part of the multiplication.
+template <bool high>
+__device__ __forceinline__ std::uint32_t both_halves(std::uint32_t pair) {
+    std::uint32_t twice;
+    if constexpr (high) {
+        asm("{\n.reg .b16 low, high;\nmov.b32 {low, high}, %1;\nmov.b32 %0, {high, high};\n}"
+            : "=r"(twice)
+            : "r"(pair));
+    } else {
+        asm("{\n.reg .b16 low, high;\nmov.b32 {low, high}, %1;\nmov.b32 %0, {low, low};\n}" : "=r"(twice) : "r"(pair));
+    }
+    return twice;
+}
+
 /// The fragments of a block's four steps, of one thread.
 template <WeightFormat format>
 class WeightFragments {
@@ -69,8 +83,8 @@ public:
                 const std::uint32_t pair = __byte_perm(scales_[group / 2], 0, group % 2 == 0 ? 0x4140 : 0x4342);
                 const std::uint32_t factors =
                     format == WeightFormat::e2m1_ue4m3 ? ue4m3_factors(pair) : ue8m0_factors(pair);
-                low = __byte_perm(factors, 0, 0x1010);
-                high = __byte_perm(factors, 0, 0x3232);
+                low = both_halves<false>(factors);
+                high = both_halves<true>(factors);
             }
             const int step = half * 2 + i;
             std::uint32_t* const registers = fragments + i * 4;
