@@ -36,9 +36,13 @@ inline constexpr std::int64_t tma_bytes = 16;
     return mean <= 128 ? Tiling::many_128 : Tiling::many_256;
 }
 
-/// The same for weights that are decoded on their way, whose kernels take up to 32 rows of A × 256 rows of W (few_64),
-/// 128 × 128 (many_128) and 256 × 128 (many_256). A decoded fragment serves all rows of its tile: as many as an expert
-/// has, unless there are so few tiles that half of the SMs would have none.
+/// The same for weights that are decoded on their way, whose kernels take up to 32 rows of A × 256 rows of W (few_64)
+/// or × 128 (few_16), 128 × 128 (many_128) and 256 × 128 (many_256). A decoded fragment serves all rows of its tile: as
+/// many as an expert has, unless there are so few tiles that half of the SMs would have none.
+///
+/// Of few rows, tiles of 128 columns are for rounds that those of 256 would not fill. They read rows of A twice as
+/// often, which up to 8 rows costs nothing: there they are better in one or two full rounds, too, whose last tiles end
+/// sooner.
 [[nodiscard]] constexpr Tiling choose_decoded_tiling(std::int64_t rows, std::int64_t experts, std::int64_t columns,
                                                      int processors) noexcept {
     const std::int64_t mean = (rows + experts - 1) / experts;
@@ -52,7 +56,16 @@ inline constexpr std::int64_t tma_bytes = 16;
     if (mean > 32 && tiles(128, 128) > processors / 2) {
         return Tiling::many_128;
     }
-    return Tiling::few_64;
+    const auto rounds = [&](std::int64_t tile_columns) {
+        return (tiles(32, tile_columns) + processors - 1) / processors;
+    };
+    const std::int64_t wide = rounds(256) * 256;  // columns that some SM multiplies
+    const std::int64_t narrow = rounds(128) * 128;
+    if (mean > 8) {
+        return narrow * 9 < wide * 8 ? Tiling::few_16 : Tiling::few_64;
+    }
+    const bool full = rounds(256) <= 2 && tiles(32, 256) * 10 >= rounds(256) * processors * 9;
+    return narrow < wide || (narrow == wide && full) ? Tiling::few_16 : Tiling::few_64;
 }
 
 /// The nearest tiling that the kind of elements has a kernel for.

@@ -170,8 +170,16 @@ void DecodedPlan::do_run(const Operands& operands, void* stream) {
     }
     Route route{};
     const auto multiply = [&](const Kernel& kernel, const void* a, DType type) {
-        maps.a = matrix_map(a, type, rows, s.k, kernel.a_box);
-        maps.a_part = matrix_map(a, type, rows, s.k, kernel.a_part_box);
+        call.a_chunks = kernel.a_chunks > 0 && has_whole_chunks(type, s.k);
+        const auto map = [&](int box_rows) {
+            if (kernel.a_chunks == 0) {
+                return matrix_map(a, type, rows, s.k, box_rows);
+            }
+            return call.a_chunks ? chunks_map(a, type, rows, s.k, box_rows, kernel.a_chunks)
+                                 : matrices_map(a, type, 1, rows, s.k, box_rows);
+        };
+        maps.a = map(kernel.a_box);
+        maps.a_part = map(kernel.a_part_box);
         std::array<void*, 4> arguments{&maps, &call, const_cast<PackedWeights*>(&packed), &route};
         launch(kernel, processors_, arguments.data(), stream, widens());
     };

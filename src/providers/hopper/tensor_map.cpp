@@ -43,21 +43,13 @@ CUtensorMapDataType map_type(DType dtype) {
     }
 }
 
+cuuint64_t elements_of_chunk(DType dtype) { return static_cast<cuuint64_t>(row_bytes / info(dtype).bytes); }
+
 template <std::size_t rank>
-CUtensorMap encode(const void* base, DType dtype, const std::array<cuuint64_t, rank>& extents, int box_rows) {
-    const auto element = static_cast<cuuint64_t>(info(dtype).bytes);
-    std::array<cuuint64_t, rank - 1> strides{};
-    cuuint64_t stride = element;
-    for (std::size_t i = 0; i + 1 < rank; ++i) {
-        stride *= extents[i];
-        strides[i] = stride;
-    }
-    std::array<cuuint32_t, rank> box{};
+CUtensorMap encode(const void* base, DType dtype, const std::array<cuuint64_t, rank>& extents,
+                   const std::array<cuuint64_t, rank - 1>& strides, const std::array<cuuint32_t, rank>& box) {
     std::array<cuuint32_t, rank> steps{};
-    box.fill(1);
     steps.fill(1);
-    box[0] = static_cast<cuuint32_t>(row_bytes / static_cast<int>(element));
-    box[1] = static_cast<cuuint32_t>(box_rows);
     CUtensorMap map;
     // 128 bytes are what one request of the swizzled rows asks for: longer promotion read 7 % slower.
     const CUresult result =
@@ -69,6 +61,22 @@ CUtensorMap encode(const void* base, DType dtype, const std::array<cuuint64_t, r
                     "CUDA_SUCCESS");
     }
     return map;
+}
+
+/// Of a contiguous tensor, in boxes of `box_rows` rows × 128 bytes.
+template <std::size_t rank>
+CUtensorMap encode(const void* base, DType dtype, const std::array<cuuint64_t, rank>& extents, int box_rows) {
+    std::array<cuuint64_t, rank - 1> strides{};
+    auto stride = static_cast<cuuint64_t>(info(dtype).bytes);
+    for (std::size_t i = 0; i + 1 < rank; ++i) {
+        stride *= extents[i];
+        strides[i] = stride;
+    }
+    std::array<cuuint32_t, rank> box{};
+    box.fill(1);
+    box[0] = static_cast<cuuint32_t>(elements_of_chunk(dtype));
+    box[1] = static_cast<cuuint32_t>(box_rows);
+    return encode<rank>(base, dtype, extents, strides, box);
 }
 
 }  // namespace
@@ -84,6 +92,20 @@ CUtensorMap matrices_map(const void* base, DType dtype, std::int64_t matrices, s
     return encode<3>(
         base, dtype,
         {static_cast<cuuint64_t>(columns), static_cast<cuuint64_t>(rows), static_cast<cuuint64_t>(matrices)}, box_rows);
+}
+
+bool has_whole_chunks(DType dtype, std::int64_t columns) {
+    return columns % static_cast<std::int64_t>(elements_of_chunk(dtype)) == 0;
+}
+
+CUtensorMap chunks_map(const void* base, DType dtype, std::int64_t rows, std::int64_t columns, int box_rows,
+                       int box_chunks) {
+    const cuuint64_t chunk = elements_of_chunk(dtype);
+    const auto columns_of_row = static_cast<cuuint64_t>(columns);
+    return encode<3>(
+        base, dtype, {chunk, static_cast<cuuint64_t>(rows), columns_of_row / chunk},
+        {columns_of_row * static_cast<cuuint64_t>(info(dtype).bytes), row_bytes},
+        {static_cast<cuuint32_t>(chunk), static_cast<cuuint32_t>(box_rows), static_cast<cuuint32_t>(box_chunks)});
 }
 
 }  // namespace moegemm::hopper

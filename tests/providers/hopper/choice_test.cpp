@@ -31,7 +31,7 @@ TEST(HopperChoice, MoreRowsNeverTakeSmallerTiles) {
 
 TEST(HopperChoice, MoreRowsNeverTakeSmallerTilesOfDecodedWeights) {
     const auto rows_of = [](Tiling tiling) {
-        return tiling == Tiling::few_64 ? 32 : tiling == Tiling::many_128 ? 128 : 256;
+        return tiling == Tiling::many_128 ? 128 : tiling == Tiling::many_256 ? 256 : 32;
     };
     for (const std::int64_t experts : {1, 8, 16, 128, 384}) {
         for (const std::int64_t columns : {1, 768, 4096, 14336}) {
@@ -44,11 +44,20 @@ TEST(HopperChoice, MoreRowsNeverTakeSmallerTilesOfDecodedWeights) {
             EXPECT_EQ(before, 256);
         }
     }
-    EXPECT_EQ(choose_decoded_tiling(1, 16, 2048, 132), Tiling::few_64);
     EXPECT_EQ(choose_decoded_tiling(32 * 16, 16, 2048, 132), Tiling::few_64);
     EXPECT_EQ(choose_decoded_tiling(128 * 16, 16, 2048, 132), Tiling::many_128);
     EXPECT_EQ(choose_decoded_tiling(512 * 16, 16, 2048, 132), Tiling::many_256);
     EXPECT_EQ(choose_decoded_tiling(256, 1, 4096, 132), Tiling::few_64);  // 32 and 64 tiles of the larger ones
+}
+
+TEST(HopperChoice, TilesOfDecodedWeightsLeaveNoSmIdle) {
+    EXPECT_EQ(choose_decoded_tiling(1, 16, 2048, 132), Tiling::few_16);
+    EXPECT_EQ(choose_decoded_tiling(8 * 6, 6, 4096, 132), Tiling::few_64);     // one round of 96, or two of 192
+    EXPECT_EQ(choose_decoded_tiling(8 * 16, 16, 2880, 132), Tiling::few_16);   // two rounds of 192, or three of 368
+    EXPECT_EQ(choose_decoded_tiling(32 * 16, 16, 2880, 132), Tiling::few_16);  // the same
+    EXPECT_EQ(choose_decoded_tiling(8 * 32, 32, 7168, 132), Tiling::few_64);   // 7 rounds of 896, or 14
+    EXPECT_EQ(choose_decoded_tiling(16, 16, 2048, 132), Tiling::few_16);       // a full round of 128, or two of 256
+    EXPECT_EQ(choose_decoded_tiling(9 * 16, 16, 2048, 132), Tiling::few_64);   // more rows of A
 }
 
 TEST(HopperChoice, FewTilesAreSmall) {

@@ -11,21 +11,36 @@ namespace moegemm::hopper {
 template <WeightFormat weights>
 struct DecodedKind {
     static constexpr WeightFormat format = weights;
+    // The products that there are: of so many tokens, and of more in such steps, or twice as many each time (0).
+    static constexpr int least_tokens = 64;
+    static constexpr int tokens_step = 64;
     static constexpr DecodedSmem smem_of(const DecodedShape& shape) { return {shape, block_of(format).bytes()}; }
 };
 template <WeightFormat weights>
 struct DecodedFew : DecodedKind<weights> {
-    static constexpr DecodedShape shape{4, 32, 8, 32, 0, 0, 2};
+    static constexpr int least_tokens = 8;
+    static constexpr int tokens_step = 0;
+    // Of weights of 8 bits, stages twice as deep would be too few.
+    static constexpr int depths = weights == WeightFormat::e4m3_ue8m0 ? 2 : 4;
+    static constexpr DecodedShape shape{4, 32, 8, 32, 0, 0, depths, 1, 128};
     static constexpr DecodedSmem smem = DecodedFew::smem_of(shape);
+};
+/// Few rows and few tiles.
+template <WeightFormat weights>
+struct DecodedFewTiles : DecodedFew<weights> {
+    static constexpr DecodedShape shape{4, 32, 8, 32, 0, 0, 4, 2, 128};
+    static constexpr DecodedSmem smem = DecodedFewTiles::smem_of(shape);
 };
 template <WeightFormat weights>
 struct DecodedSome : DecodedKind<weights> {
-    static constexpr DecodedShape shape{2, 128, 64, 64, 2, 8, 1};
+    static constexpr int least_tokens = 32;
+    static constexpr int tokens_step = 32;
+    static constexpr DecodedShape shape{2, 128, 64, 64, 2, 8, 1, 1, 64};
     static constexpr DecodedSmem smem = DecodedSome::smem_of(shape);
 };
 template <WeightFormat weights>
 struct DecodedMany : DecodedKind<weights> {
-    static constexpr DecodedShape shape{2, 256, 64, 64, 2, 8, 1};
+    static constexpr DecodedShape shape{2, 256, 64, 64, 2, 8, 1, 1, 64};
     static constexpr DecodedSmem smem = DecodedMany::smem_of(shape);
 };
 
@@ -38,14 +53,15 @@ template <class Kind>
     kernel.tile_columns = shape.tile().columns;
     kernel.a_box = shape.large_box;
     kernel.a_part_box = shape.small_box;
+    kernel.a_chunks = shape.depths;
     return kernel;
 }
 
 template <WeightFormat format>
 [[nodiscard]] KernelSet decoded_set() {
-    return {Kernel{}, decoded_kernel<DecodedFew<format>>("decoded_32x256"),
-            decoded_kernel<DecodedMany<format>>("decoded_256x128"),
-            decoded_kernel<DecodedSome<format>>("decoded_128x128")};
+    return {
+        decoded_kernel<DecodedFewTiles<format>>("decoded_32x128"), decoded_kernel<DecodedFew<format>>("decoded_32x256"),
+        decoded_kernel<DecodedMany<format>>("decoded_256x128"), decoded_kernel<DecodedSome<format>>("decoded_128x128")};
 }
 
 }  // namespace moegemm::hopper

@@ -4,7 +4,7 @@
 /// The operands are swapped: weights take the product's 64 rows, which come from registers, so that nothing decoded
 /// goes back to shared memory; tokens, in bf16, its columns. A decoded fragment serves all tokens of the tile.
 ///
-///   stage (64 of K)                         y tile
+///   stage (64 of K or more)                 y tile
 ///   ┌──────────────┬────────────────────┐   columns (rows of W) →
 ///   │ A ≤ tokens   │ packed blocks of W │   ┌───────────┬───────────┬──
 ///   │ × 128 B      │ 64 rows each       │   │ consumer 0│ consumer 1│ …  rows of A
@@ -15,7 +15,8 @@
 /// third finds the tiles.
 ///
 /// Shapes: four consumers and up to 32 tokens where the weights' way from memory is all that counts, two and up to 128
-/// or 256 where the products are.
+/// or 256 where the products are. Where there are few tiles, two consumers share each block of W's rows: they take
+/// different parts of K, and one adds the other's sums to its own.
 #pragma once
 
 #include <type_traits>
@@ -39,35 +40,42 @@ namespace moegemm::hopper {
 struct DecodedShape {
     int consumers;  ///< warpgroups, 64 rows of W each
     int tokens;     ///< rows of A in a tile at most: 32, 128 or 256
-    int small_box;  ///< rows of A that one copy brings to tiles of up to two such boxes
-    int large_box;  ///< and to larger ones: small copies are slow
+    int small_box;  ///< rows of A that one copy brings to tiles of up to so many rows
+    int large_box;  ///< and to larger ones
     int y_buffers;  ///< of each consumer; none: y is written from registers
     int group;      ///< TileShape::group
     int depths;     ///< blocks of weights along K in a stage
+    int splits;     ///< consumers that share a block of rows: 1, or 2 that take half of a stage's depths each
+    int part;       ///< TileShape::part
 
-    static constexpr int part = wgmma_rows;
+    [[nodiscard]] constexpr int row_blocks() const { return consumers / splits; }
+    [[nodiscard]] constexpr int own_depths() const { return depths / splits; }
     [[nodiscard]] constexpr bool many() const { return tokens > 64; }
     [[nodiscard]] constexpr int threads() const { return (consumers + 1) * warpgroup; }
     /// Registers of a thread: the launch's go to the consumers as far as they can.
     [[nodiscard]] constexpr int producer_registers() const { return many() ? 40 : 32; }
     [[nodiscard]] constexpr int consumer_registers() const { return many() ? 232 : 112; }
-    [[nodiscard]] constexpr TileShape tile() const { return {tokens, consumers * wgmma_rows, part, group}; }
+    [[nodiscard]] constexpr TileShape tile() const { return {tokens, row_blocks() * wgmma_rows, part, group}; }
 };
 
-/// What lies where in shared memory: stages of A, in chunks of 128 bytes a row, then W; buffers for y; barriers; the
-/// queue of tiles.
+/// What lies where in shared memory: stages of A, in chunks of 128 bytes a row, then W; buffers for y, or for sums on
+/// their way to another consumer; barriers; the queue of tiles.
 struct DecodedSmem {
     DecodedShape shape;
     int block_bytes;
 
     static constexpr int most_stages = 12;
     [[nodiscard]] constexpr int a_chunk_bytes() const { return shape.tokens * row_bytes; }
-    [[nodiscard]] constexpr int w_offset() const { return shape.depths * a_chunk_bytes(); }    ///< in a stage
-    [[nodiscard]] constexpr int depth_bytes() const { return shape.consumers * block_bytes; }  ///< of W
+    [[nodiscard]] constexpr int w_offset() const { return shape.depths * a_chunk_bytes(); }       ///< in a stage
+    [[nodiscard]] constexpr int depth_bytes() const { return shape.row_blocks() * block_bytes; }  ///< of W
     [[nodiscard]] constexpr int stage_bytes() const {
         return (w_offset() + shape.depths * depth_bytes() + swizzle_bytes - 1) / swizzle_bytes * swizzle_bytes;
     }
-    [[nodiscard]] constexpr int y_bytes() const { return shape.consumers * shape.y_buffers * SmemPlan::y_buffer_bytes; }
+    [[nodiscard]] constexpr int sums_bytes() const { return shape.tokens / 2 * warpgroup * 4; }  ///< of a consumer
+    [[nodiscard]] constexpr int y_bytes() const {
+        return shape.splits > 1 ? shape.row_blocks() * sums_bytes()
+                                : shape.consumers * shape.y_buffers * SmemPlan::y_buffer_bytes;
+    }
     [[nodiscard]] static constexpr int rest_bytes(int stages) {
         return (2 * stages * 8 + 15) / 16 * 16 + tile_slots(stages) * (tile_slot_bytes + 2 * 8);
     }
@@ -150,7 +158,7 @@ __device__ __forceinline__ void store_by_buffers(const Call& call, const CUtenso
                                                  const float (&sums)[tokens / 2], const Tile& tile, int column,
                                                  ptx::SharedAddress buffers, int& next, int barrier, int thread) {
 #pragma unroll
-    for (int chunk = 0; chunk < tokens / 64; ++chunk) {
+    for (int chunk = 0; chunk < ceil_div(tokens, 64); ++chunk) {
         if (chunk * 64 >= tile.rows) {
             break;
         }
@@ -163,7 +171,7 @@ __device__ __forceinline__ void store_by_buffers(const Call& call, const CUtenso
                              : ptx::named_barrier_all(barrier, warpgroup, own >= tile.rows || factors.stores(own));
         const ptx::SharedAddress buffer = buffers + next * SmemPlan::y_buffer_bytes;
 #pragma unroll
-        for (int step = 0; step < 4; ++step) {
+        for (int step = 0; step < min(4, tokens / 16 - chunk * 4); ++step) {
             std::uint32_t bits[4];
 #pragma unroll
             for (int half = 0; half < 2; ++half) {  // 8 tokens
@@ -189,6 +197,29 @@ __device__ __forceinline__ void store_by_buffers(const Call& call, const CUtenso
             ptx::bulk_commit();
         }
         next = next + 1 == count ? 0 : next + 1;
+    }
+}
+
+/// Sums on their way from one consumer to another: a thread's to the thread of the same place.
+/// \param at of this thread
+template <int tokens>
+__device__ __forceinline__ void give_sums(ptx::SharedAddress at, const float (&sums)[tokens / 2]) {
+#pragma unroll
+    for (int i = 0; i < tokens / 2; i += 4) {
+        ptx::store_shared_4(at + i * warpgroup * 4,
+                            make_int4(__float_as_int(sums[i]), __float_as_int(sums[i + 1]), __float_as_int(sums[i + 2]),
+                                      __float_as_int(sums[i + 3])));
+    }
+}
+template <int tokens>
+__device__ __forceinline__ void add_given(ptx::SharedAddress at, float (&sums)[tokens / 2]) {
+#pragma unroll
+    for (int i = 0; i < tokens / 2; i += 4) {
+        const int4 given = ptx::load_shared_4(at + i * warpgroup * 4);
+        sums[i] += __int_as_float(given.x);
+        sums[i + 1] += __int_as_float(given.y);
+        sums[i + 2] += __int_as_float(given.z);
+        sums[i + 3] += __int_as_float(given.w);
     }
 }
 
@@ -275,8 +306,9 @@ __global__ void __launch_bounds__(Kind::shape.threads(), 1)
             }
         } else if (warp == 1) {  // rows of A, which the kernel before may still be writing
             ptx::wait_for_kernel_before();
+            const int copies = call.a_chunks ? 1 : depths;  // for the chunks of a stage
             while (tiles.next(tile)) {
-                const bool small = tile.rows <= 2 * shape.small_box;
+                const bool small = tile.rows <= shape.small_box;
                 const CUtensorMap* const map = small ? &maps.a_part : &maps.a;
                 const int box_rows = small ? shape.small_box : shape.large_box;
                 const int boxes = ceil_div(tile.rows, box_rows);
@@ -285,11 +317,12 @@ __global__ void __launch_bounds__(Kind::shape.threads(), 1)
                     const ptx::SharedAddress barrier = ring.full(place.stage);
                     const ptx::SharedAddress a = shared + place.stage * plan.stage_bytes();
                     ptx::mbarrier_arrive_expect(barrier, depths * boxes * box_rows * row_bytes);
-                    for (int depth = 0; depth < depths; ++depth) {
-                        const int x = (step * depths + depth) * WeightBlock::depth;
+                    for (int copy = 0; copy < copies; ++copy) {
+                        const int chunk = step * depths + copy;
                         for (int box = 0; box < boxes; ++box) {
-                            ptx::tma_load_2d(a + depth * plan.a_chunk_bytes() + box * box_rows * row_bytes, map,
-                                             barrier, x, tile.row + box * box_rows, ptx::Evict::last);
+                            ptx::tma_load_3d(a + (copy * boxes + box) * box_rows * row_bytes, map, barrier,
+                                             call.a_chunks ? 0 : chunk * WeightBlock::depth, tile.row + box * box_rows,
+                                             call.a_chunks ? chunk : 0, ptx::Evict::last);
                         }
                     }
                     place.advance();
@@ -304,9 +337,14 @@ __global__ void __launch_bounds__(Kind::shape.threads(), 1)
         ptx::setmaxnreg_inc<shape.consumer_registers()>();
         const int thread = static_cast<int>(threadIdx.x) % warpgroup;
         const auto own = Fragments::places(thread);
-        const ptx::SharedAddress own_block = shared + plan.w_offset() + role * block_bytes;
+        constexpr int own_depths = shape.own_depths();
+        const int row_block = role / shape.splits;
+        const int first_depth = role % shape.splits * own_depths;  // of a stage's
+        const ptx::SharedAddress own_block =
+            shared + plan.w_offset() + row_block * block_bytes + first_depth * plan.depth_bytes();
         const ptx::SharedAddress buffers = shared + plan.y_offset() + role * shape.y_buffers * SmemPlan::y_buffer_bytes;
         int next_buffer = 0;
+        bool adds = role % shape.splits != 0;
         const auto release = [&](int stage) {
             __syncwarp();  // what other lanes have read is read
             if (thread % 32 == 0) {
@@ -319,38 +357,52 @@ __global__ void __launch_bounds__(Kind::shape.threads(), 1)
         };
         const auto sum_decoded = [&]<int tokens>(float(&sums)[tokens / 2]) {
             using Product = ptx::WgmmaRegisters<ptx::Bf16, tokens>;
-            // A stage's fragments are made in two parts, each while the products of the one before are under way.
-            constexpr int part_steps = WeightBlock::steps * depths / 2;
+            // Fragments are made in parts, a block or half of one, each while the products of the one before are under
+            // way. Their words are loaded before that: while products keep the warp waiting anyhow.
+            constexpr bool part_is_block = own_depths > 1;
+            constexpr int part_steps = part_is_block ? WeightBlock::steps : WeightBlock::steps / 2;
+            constexpr int pairs = part_is_block ? own_depths / 2 : 1;  // of parts in a stage
             std::uint32_t fragments[2][part_steps * 4];
+            ptx::mbarrier_wait(ring.full(place.stage), place.parity);
+            Fragments stored = fragments_of(place.stage * plan.stage_bytes(), 0);
             for (int step = 0; step < steps; ++step) {
-                ptx::mbarrier_wait(ring.full(place.stage), place.parity);
                 const ptx::SharedAddress at = place.stage * plan.stage_bytes();
-                const std::uint32_t right = ptx::swizzled_128_descriptor(shared + at);
-                Fragments stored = fragments_of(at, 0);
+                const int before = place.stage == 0 ? stages - 1 : place.stage - 1;
+                place.advance();
+#pragma unroll 1
+                for (int pair = 0; pair < pairs; ++pair) {
+                    const ptx::SharedAddress pair_at = at + pair * 2 * plan.depth_bytes();
+                    const std::uint32_t right =
+                        ptx::swizzled_128_descriptor(shared + at + (first_depth + pair * 2) * plan.a_chunk_bytes());
 #pragma unroll
-                for (int part = 0; part < 2; ++part) {
-                    if (depths == 2 && part == 1) {
-                        stored = fragments_of(at, 1);
-                    }
+                    for (int part = 0; part < 2; ++part) {
 #pragma unroll
-                    for (int i = 0; i < part_steps; i += 2) {
-                        stored.decode(depths == 2 ? i / 2 : part, fragments[part] + i * 4);
-                    }
-                    ptx::wgmma_fence();
+                        for (int i = 0; i < part_steps; i += 2) {
+                            stored.decode(part_is_block ? i / 2 : part, fragments[part] + i * 4);
+                        }
+                        ptx::wgmma_fence();
 #pragma unroll
-                    for (int i = 0; i < part_steps; ++i) {
-                        const int piece = depths == 2 ? i : part * 2 + i;  // 32 bytes of a row of A
-                        const int chunk = depths == 2 ? part : 0;
-                        Product::issue(sums, fragments[part] + i * 4,
-                                       right + chunk * plan.a_chunk_bytes() / 16 + piece * 2, 1);
-                    }
-                    ptx::wgmma_commit();
-                    ptx::wgmma_wait<1>();
-                    if (part == 0 && step > 0) {
-                        release_before();
+                        for (int i = 0; i < part_steps; ++i) {
+                            const int piece = part_is_block ? i : part * 2 + i;  // 32 bytes of a row of A
+                            const int chunk = part_is_block ? part : 0;
+                            Product::issue(sums, fragments[part] + i * 4,
+                                           right + chunk * plan.a_chunk_bytes() / 16 + piece * 2, 1);
+                        }
+                        ptx::wgmma_commit();
+                        if (part_is_block && part == 0) {
+                            stored = fragments_of(pair_at, 1);
+                        } else if (part == 1 && pair + 1 < pairs) {
+                            stored = fragments_of(pair_at, 2);
+                        } else if (part == 1 && step + 1 < steps) {
+                            ptx::mbarrier_wait(ring.full(place.stage), place.parity);
+                            stored = fragments_of(place.stage * plan.stage_bytes(), 0);
+                        }
+                        ptx::wgmma_wait<1>();
+                        if (part == 0 && pair == 0 && step > 0) {
+                            release(before);
+                        }
                     }
                 }
-                place.advance();
             }
             ptx::wgmma_wait<0>();
             ptx::settle(sums);
@@ -360,19 +412,20 @@ __global__ void __launch_bounds__(Kind::shape.threads(), 1)
         // takes.
         const auto sum_by_warps = [&](float(&sums)[4]) {
             const int lane = thread % 32;
-            const ptx::SharedAddress own_row = shared + swizzled_offset(lane % 8, lane / 8);
+            constexpr int chunk_bytes = shape.small_box * row_bytes;
+            const ptx::SharedAddress own_row = shared + first_depth * chunk_bytes + swizzled_offset(lane % 8, lane / 8);
             for (int step = 0; step < steps; ++step) {
                 ptx::mbarrier_wait(ring.full(place.stage), place.parity);
                 const ptx::SharedAddress at = place.stage * plan.stage_bytes();
 #pragma unroll
-                for (int depth = 0; depth < depths; ++depth) {
+                for (int depth = 0; depth < own_depths; ++depth) {
                     const Fragments stored = fragments_of(at, depth);
 #pragma unroll
                     for (int half = 0; half < 2; ++half) {
                         std::uint32_t left[8];
                         std::uint32_t right[4];
                         // Pieces 4 to 7 of a row lie 64 bytes from pieces 0 to 3, swizzled or not.
-                        ptx::ldmatrix_x4((own_row + at + depth * plan.a_chunk_bytes()) ^ (half * 64), right);
+                        ptx::ldmatrix_x4((own_row + at + depth * chunk_bytes) ^ (half * 64), right);
                         stored.decode(half, left);
                         ptx::mma_bf16(sums, left, right[0], right[1]);
                         ptx::mma_bf16(sums, left + 4, right[2], right[3]);
@@ -384,7 +437,7 @@ __global__ void __launch_bounds__(Kind::shape.threads(), 1)
         };
         // A tile of at most `tokens` rows, from the ring to y.
         const auto do_tile = [&]<int tokens>(std::integral_constant<int, tokens>) {
-            const int column = tile.column + role * wgmma_rows;
+            const int column = tile.column + row_block * wgmma_rows;
             const OwnFactors factors(call, packed, route, some_rows, tile, column, thread);
             float sums[tokens / 2];
 #pragma unroll
@@ -395,6 +448,24 @@ __global__ void __launch_bounds__(Kind::shape.threads(), 1)
                 sum_by_warps(sums);
             } else {
                 sum_decoded.template operator()<tokens>(sums);
+            }
+            if constexpr (Kind::shape.splits > 1) {
+                // Both halves' sums are added by one of the two consumers, from tile to tile by another, so that both
+                // have as much to do.
+                adds = !adds;
+                const ptx::SharedAddress exchange =
+                    shared + plan.y_offset() + row_block * plan.sums_bytes() + thread * 16;
+                const int written = 1 + row_block * 2;
+                const int read = written + 1;
+                if (!adds) {
+                    give_sums<tokens>(exchange, sums);
+                    ptx::named_barrier_arrive(written, 2 * warpgroup);
+                    ptx::named_barrier(read, 2 * warpgroup);
+                    return;
+                }
+                ptx::named_barrier(written, 2 * warpgroup);
+                add_given<tokens>(exchange, sums);
+                ptx::named_barrier_arrive(read, 2 * warpgroup);
             }
             int storing = thread;
             asm volatile("" : "+r"(storing));  // addresses are made here, not kept in registers from tile to tile
@@ -408,14 +479,14 @@ __global__ void __launch_bounds__(Kind::shape.threads(), 1)
             store_from_registers<tokens>(call, factors, sums, tile, column, storing);
         };
         while (tiles.next(tile)) {
-            if (role * wgmma_rows >= tile.columns || tile.column + role * wgmma_rows >= call.columns) {
+            if (row_block * wgmma_rows >= tile.columns || tile.column + row_block * wgmma_rows >= call.columns) {
                 for (int step = 0; step < steps; ++step) {  // nothing for this warpgroup
                     ptx::mbarrier_wait(ring.full(place.stage), place.parity);
                     release(place.stage);
                     place.advance();
                 }
             } else {
-                with_columns<shape.many() ? 64 : 8, shape.many() ? 64 : 0, shape.tokens>(tile.rows, do_tile);
+                with_columns<Kind::least_tokens, Kind::tokens_step, shape.tokens>(tile.rows, do_tile);
             }
         }
         if (shape.y_buffers > 0 && thread == 0) {

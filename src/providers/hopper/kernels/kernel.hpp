@@ -33,6 +33,9 @@ struct Kernel {
     int a_part_box = 0;
     int w_box = 0;
     int w_part_box = 0;
+    /// Chunks of 128 bytes a row that one copy of A brings, where rows are whole chunks; 0 where A is taken as a
+    /// matrix.
+    int a_chunks = 0;
 };
 using KernelSet = std::array<Kernel, tiling_count>;
 
