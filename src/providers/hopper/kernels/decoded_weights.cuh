@@ -346,7 +346,7 @@ __global__ void __launch_bounds__(Kind::shape.threads(), 1)
         int next_buffer = 0;
         bool adds = role % shape.splits != 0;
         const auto release = [&](int stage) {
-            __syncwarp();  // what other lanes have read is read
+            ptx::warp_barrier();  // what other lanes have read is read
             if (thread % 32 == 0) {
                 ptx::mbarrier_arrive(ring.empty(stage));
             }

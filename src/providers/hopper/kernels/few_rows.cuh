@@ -120,7 +120,7 @@ __device__ __forceinline__ void few_rows_tile(const Call& call, const Tile& tile
                     }
                 }
             }
-            __syncwarp();
+            ptx::warp_barrier();
             release(place.stage);
             place.advance();
         }

@@ -258,7 +258,7 @@ __global__ void __launch_bounds__(Shape::value.threads(), 1)
                 ptx::wgmma_wait<0>();
                 ptx::settle(part);
                 if (is_last) {
-                    __syncwarp();
+                    ptx::warp_barrier();
                     release(place.stage);
                     advance();
                 }

@@ -466,7 +466,7 @@ __global__ void __launch_bounds__(rebased::threads, 1)
                     return step + 1 < steps ? source = packed_stage() : source;
                 });
                 ptx::fence_async_shared();
-                __syncwarp();
+                ptx::warp_barrier();
                 if (thread % 32 == 0) {
                     ptx::mbarrier_arrive(packed_ring.empty(decoded));
                     ptx::mbarrier_arrive(ring.full(place.stage));

@@ -9,6 +9,7 @@
 #include "providers/hopper/kernels/smem_plan.hpp"
 #include "providers/hopper/kernels/tile_walk.hpp"
 #include "providers/hopper/ptx/mbarrier.cuh"
+#include "providers/hopper/ptx/warpgroup.cuh"
 
 namespace moegemm::hopper {
 
@@ -42,6 +43,7 @@ struct TileQueue {
     }
     [[nodiscard]] __device__ __forceinline__ Tile read(int slot) const {
         const int4 values = ptx::load_shared_4(first + slot * tile_slot_bytes);
+        ptx::warp_barrier();  // whatever a lane says from here on, all have read
         // From one lane to all, so that the compiler knows that all take the same branches and can keep what depends on
         // them in registers of the warp.
         const auto same = [](int value) { return __shfl_sync(~0U, value, 0); };

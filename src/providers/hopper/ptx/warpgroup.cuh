@@ -25,6 +25,12 @@ __device__ __forceinline__ void wait_for_kernel_before() { asm volatile("griddep
 /// Lets the stream's next kernel start where it is allowed to, once all CTAs have said so or ended.
 __device__ __forceinline__ void let_next_kernel_start() { asm volatile("griddepcontrol.launch_dependents;"); }
 
+/// __syncwarp of a whole warp as an instruction. The compiler leaves the other out where it knows that the lanes are
+/// together, which tools that look for races do not.
+__device__ __forceinline__ void warp_barrier() {
+    asm volatile("{\n.reg .b32 lanes;\nactivemask.b32 lanes;\nbar.warp.sync lanes;\n}" ::: "memory");
+}
+
 /// A barrier of `threads` threads; number 0 is __syncthreads'.
 __device__ __forceinline__ void named_barrier(int number, int threads) {
     asm volatile("bar.sync %0, %1;" ::"r"(number), "r"(threads) : "memory");
