@@ -181,6 +181,7 @@ private:
         call.blocks = end - begin;
         call.depth_tiles = block_depth_tiles();
         call.decode = decoder();
+        call.format = shape_.format;
         call.lines = reinterpret_cast<std::uint8_t*>(buffers_.w);
         call.c = c_of(0);
         call.c_tile = c_tile_;

@@ -236,6 +236,7 @@ struct StreamCall {
     std::int64_t blocks;       ///< ≥ 1
     std::int64_t depth_tiles;  ///< of a K block; a multiple of 4
     DecodePanelBf16 decode;    ///< null where tiles take lines as packed
+    WeightFormat format;
     std::uint8_t* lines;       ///< room for two K blocks of four panels, decoded
     void* c;                   ///< tiles of (16 · row_tiles, 32), f32 or int32
     std::int64_t c_tile;       ///< elements from tile to tile
