@@ -65,21 +65,24 @@ double rate_of(const isa::Peak& peak, ThreadTeam& team, const Patience& patience
 
 }  // namespace
 
-double measure_peak(ComputeClass type, ThreadTeam& team) {
-    double best = 0;
-    isa::Peak fastest{};
+PeakRate::PeakRate(ComputeClass type, ThreadTeam& team) : team_(team) {
     for (const PeakKernel& kernel : peak_kernels()) {
         const bool serves = kernel.type == ComputeClass::bf16 || kernel.type == type;
         if (kernel.available && serves) {
             const isa::Peak peak = kernel.peak();
             const double rate = rate_of(peak, team, glance);
-            if (rate > best) {
-                best = rate;
-                fastest = peak;
+            if (rate > best_) {
+                best_ = rate;
+                fastest_ = peak;
             }
         }
     }
-    return std::max(best, rate_of(fastest, team, look));
+    best_ = std::max(best_, rate_of(fastest_, team, look));
+}
+
+double PeakRate::look_again() {
+    best_ = std::max(best_, rate_of(fastest_, team_, glance));
+    return best_;
 }
 
 }  // namespace moegemm::bench
