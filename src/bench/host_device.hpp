@@ -6,6 +6,7 @@
 
 #include "bench/cache_flush.hpp"
 #include "bench/device.hpp"
+#include "bench/peak.hpp"
 #include "bench/read_floor.hpp"
 #include "bench/thread_team.hpp"
 
@@ -40,7 +41,7 @@ private:
     ThreadTeam team_;
     CacheFlush flush_;
     ReadFloor read_floor_;
-    std::map<ComputeClass, double> peaks_;
+    std::map<ComputeClass, PeakRate> peaks_;
     std::string sku_name_;
 };
 

@@ -177,14 +177,16 @@ TEST(Peak, EveryKernelOfThisMachineRunsAndWiderTypesAreSlower) {
     }
     EXPECT_GE(available, 1);
     ThreadTeam team(1);
-    const double bf16 = measure_peak(ComputeClass::bf16, team);
-    const double int8 = measure_peak(ComputeClass::int8, team);
+    PeakRate rate(ComputeClass::bf16, team);
+    const double bf16 = rate.best();
+    const double int8 = PeakRate(ComputeClass::int8, team).best();
+    EXPECT_GE(rate.look_again(), bf16);
     EXPECT_GT(bf16, 1e8);
     EXPECT_LT(bf16, 1e14);
     EXPECT_GT(int8, 0.5 * bf16);
 }
 
-TEST(Floors, AreSaneAndMeasuredOnce) {
+TEST(Floors, AreSane) {
     const auto device = make_device("cpu", 1);
     constexpr std::int64_t bytes = std::int64_t{8} << 20;
     const double first = device->read_floor_us(bytes, CacheRule::cold);
@@ -196,8 +198,9 @@ TEST(Floors, AreSaneAndMeasuredOnce) {
     const auto compute = device->compute_floor_us(64, 64, 64, ComputeClass::bf16, CacheRule::cold);
     ASSERT_TRUE(compute);
     EXPECT_GT(*compute, 0);
-    EXPECT_DOUBLE_EQ(device->compute_floor_us(128, 64, 64, ComputeClass::bf16, CacheRule::cold).value(), 2 * *compute);
-    EXPECT_EQ(device->compute_floor_us(64, 64, 64, ComputeClass::fp8, CacheRule::cold), compute);
+    // The peak is looked at again, and only rises.
+    EXPECT_LE(device->compute_floor_us(128, 64, 64, ComputeClass::bf16, CacheRule::cold).value(), 2 * *compute);
+    EXPECT_LE(device->compute_floor_us(64, 64, 64, ComputeClass::fp8, CacheRule::cold).value(), *compute);
 }
 
 TEST(CacheFlush, IsAsLargeAsTheRuleSaysAndAllocatesLate) {

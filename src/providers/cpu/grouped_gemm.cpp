@@ -5,13 +5,16 @@
 //       for each K block:  C += sums of all rows, weights decoded in registers
 //       y = finish(C)
 //
-// For many rows it is the K block that stays in the cache:
+// For many rows it is A that stays in the cache, as many K blocks of it as fit: one of f32 or int8, most or all of K
+// where there are tiles.
 //
-//   for each K block
-//       decode A's rows into f32                       rows × 128, second-level cache
-//       for each tile:  decode its panels into f32     128 × tile, first-level cache
-//                       C += sums of all rows          rows × columns, second-level cache
-//   y = finish(C)
+//   for each run of K blocks
+//       decode A's rows                                second-level cache
+//       for each tile of panels
+//           for each K block of the run (of tiles: some at a time)
+//               decode the panels                      first-level cache
+//               C += sums of all rows
+//           y = finish(C), after the last run
 //
 // Weights that come unpacked are packed first, a K block of a group at a time. int8 goes the same ways with nothing to
 // decode where the machine multiplies it. Threads draw tasks from one counter. An element's bits do not depend on the
@@ -88,13 +91,11 @@ private:
     };
 
     void run_few_rows() {
-        for (std::int64_t block = 0; block < shape_.k_blocks; ++block) {
-            read_a(block, block);
-        }
+        read_a({0, shape_.k_blocks});
         const std::int64_t step = streamed() ? stream_panels[buffer_rows_ / matrix_tile] : group_panels;
         for (std::int64_t panel = panel_begin_; panel < panel_end_; panel += step) {
             const PanelRange range{panel, std::min(step, panel_end_ - panel)};
-            clear(range.count);
+            clear(0, range.count);
             if (needs_factors(panel)) {
                 for (std::int64_t block = 0; block < shape_.k_blocks; ++block) {
                     set_factors(block, block, panel);
@@ -109,35 +110,48 @@ private:
                     ++block;
                 }
             }
-            finish(range.begin, range.count);
+            finish(range, 0);
         }
     }
 
     void run_many_rows() {
-        clear(panel_end_ - panel_begin_);
-        for (std::int64_t block = 0; block < shape_.k_blocks; block += shape_.deep_blocks()) {
-            const std::int64_t end = std::min(block + shape_.deep_blocks(), shape_.k_blocks);
-            for (std::int64_t i = block; i < end; ++i) {
-                read_a(i, i - block);
-            }
-            const bool deep = streamed() && stream_end(block, 0, end) == end;
-            for (std::int64_t panel = panel_begin_; panel < panel_end_; panel += group_panels) {
-                const PanelRange range{panel, std::min(group_panels, panel_end_ - panel)};
-                if (needs_factors(panel)) {
-                    for (std::int64_t i = block; i < end; ++i) {
-                        set_factors(i, i - block, panel);
-                    }
-                }
-                if (deep) {
-                    add_deep(block, end, range);
-                    continue;
-                }
-                for (std::int64_t i = block; i < end; ++i) {
-                    add_group(i, i - block, range, panel - panel_begin_);
+        const std::int64_t resident = shape_.resident_blocks(buffer_rows_);
+        const std::int64_t step = streamed() ? 2 : group_panels;
+        for (std::int64_t begin = 0; begin < shape_.k_blocks; begin += resident) {
+            const std::int64_t end = std::min(begin + resident, shape_.k_blocks);
+            read_a({begin, end - begin});
+            for (std::int64_t panel = panel_begin_; panel < panel_end_; panel += step) {
+                const PanelRange range{panel, std::min(step, panel_end_ - panel)};
+                add_run(begin, end, range);
+                if (end == shape_.k_blocks) {
+                    finish(range, panel - panel_begin_);
                 }
             }
         }
-        finish(panel_begin_, panel_end_ - panel_begin_);
+    }
+
+    /// K blocks [begin, end), whose rows lie in places from 0 on, of some panels.
+    void add_run(std::int64_t begin, std::int64_t end, PanelRange range) const {
+        const std::int64_t c_panel = range.begin - panel_begin_;
+        if (needs_factors(range.begin)) {
+            for (std::int64_t block = begin; block < end; ++block) {
+                set_factors(block, block - begin, range.begin);
+            }
+        }
+        for (std::int64_t block = begin; block < end;) {
+            const std::int64_t stop = std::min(block + shape_.deep_blocks(), end);
+            if (streamed() && stream_end(block, block - begin, stop) == stop &&
+                add_deep({begin, block, stop, end}, range)) {
+                block = stop;
+                continue;
+            }
+            if (block == 0) {
+                clear(c_panel, range.count);
+            }
+            for (; block < stop; ++block) {
+                add_group(block, block - begin, range, c_panel);
+            }
+        }
     }
 
     /// Whether products of tiles read the weights as they were packed beforehand.
@@ -181,6 +195,7 @@ private:
         call.blocks = end - begin;
         call.depth_tiles = block_depth_tiles();
         call.decode = decoder();
+        call.format = shape_.format;
         call.lines = reinterpret_cast<std::uint8_t*>(buffers_.w);
         call.c = c_of(0);
         call.c_tile = c_tile_;
@@ -191,33 +206,39 @@ private:
                                                         : matrix.bf16_stream)(call);
     }
 
-    /// Many rows times K blocks [begin, end), whose rows lie in places from 0 on.
-    void add_deep(std::int64_t begin, std::int64_t end, PanelRange range) const {
+    /// K blocks [begin, end) of a run, whose rows lie in places from 0 on.
+    struct PartOfRun {
+        std::int64_t run_begin;
+        std::int64_t begin;
+        std::int64_t end;
+        std::int64_t run_end;
+    };
+
+    /// Many rows times some K blocks of a pair of panels. \return whether the weights' scales are of tiles; else
+    /// nothing is done
+    [[nodiscard]] bool add_deep(const PartOfRun& part, PanelRange range) const {
         const MatrixKernels& matrix = *shape_.matrix;
+        const PanelGroup pair = weights_of(part.begin, range);
         MatrixCall call{};
-        call.a = tile_rows(0);
+        call.a = tile_rows(part.begin - part.run_begin);
         call.depth_tiles = block_depth_tiles();
-        call.blocks = end - begin;
+        call.blocks = part.end - part.begin;
         call.rows = rows_.count;
-        call.factors = factors_of(0);
-        for (std::int64_t panel = range.begin; panel < range.begin + range.count; panel += 2) {
-            const PanelGroup pair = weights_of(begin, {panel, 2});
-            call.c = c_of(panel - panel_begin_);
-            call.b = pair.elements;
-            call.b_stride = pair.stride;
-            call.b_block = packed_.block_bytes;
-            if (decoder() != nullptr && !decode_pair(pair, call)) {
-                for (std::int64_t block = begin; block < end; ++block) {
-                    add_tiles(block, block - begin, weights_of(block, {panel, 2}), panel - panel_begin_);
-                }
-                continue;
-            }
-            call.next[0] = next_weights(panel + 2, begin, call.blocks);
-            call.next[1] = next_rows(panel, begin + call.blocks, call.blocks);
-            (shape_.int8_dot                         ? matrix.int8_sums
-             : shape_.combine == Combine::add_scaled ? matrix.bf16_scaled_sums
-                                                     : matrix.bf16_sums)(call);
+        call.factors = factors_of(part.begin - part.run_begin);
+        call.c = c_of(range.begin - panel_begin_);
+        call.start = part.begin == 0 ? Start::from_zero : Start::from_c;
+        call.b = pair.elements;
+        call.b_stride = pair.stride;
+        call.b_block = packed_.block_bytes;
+        if (decoder() != nullptr && !decode_pair(pair, call)) {
+            return false;
         }
+        call.next[0] = next_weights(part, range.begin);
+        call.next[1] = next_rows(part, range.begin);
+        (shape_.int8_dot                         ? matrix.int8_sums
+         : shape_.combine == Combine::add_scaled ? matrix.bf16_scaled_sums
+                                                 : matrix.bf16_sums)(call);
+        return true;
     }
 
     /// Decodes whole K blocks of a pair of panels. \return whether all their scales are of tiles
@@ -235,30 +256,41 @@ private:
         return true;
     }
 
-    /// K blocks from `block` on of a pair of panels, or, after the last pair, the next ones of the first.
-    [[nodiscard]] LineRuns next_weights(std::int64_t panel, std::int64_t block, std::int64_t blocks) const {
-        if (panel >= panel_end_) {
-            panel = panel_begin_;
-            block += blocks;
+    /// The weights after a part of a run of a pair of panels: of the same pair, or of the next one, or, after the last
+    /// pair, of the first one in the next run.
+    [[nodiscard]] LineRuns next_weights(const PartOfRun& part, std::int64_t panel) const {
+        std::int64_t block = part.end;
+        if (block == part.run_end) {
+            panel += 2;
+            block = part.run_begin;
+            if (panel >= panel_end_) {
+                panel = panel_begin_;
+                block = part.run_end;
+            }
         }
-        blocks = std::min(blocks, shape_.k_blocks - block);
+        const std::int64_t blocks = std::min(shape_.deep_blocks(), shape_.k_blocks - block);
         if (blocks <= 0) {
             return {};
         }
         const PanelGroup pair = weights_of(block, {panel, 2});
         return {pair.scales, pair.stride, 2, blocks * packed_.block_bytes / line_bytes};
     }
-    /// A pair of panels' share of K blocks from `block` on of A.
-    [[nodiscard]] LineRuns next_rows(std::int64_t panel, std::int64_t block, std::int64_t blocks) const {
-        const std::int64_t share = (panel - panel_begin_) / 2;
-        const std::int64_t shares = (panel_end_ - panel_begin_) / 2;
-        const std::int64_t first = rows_.count * share / shares;
-        const std::int64_t bits = element_bits[static_cast<std::size_t>(shape_.a)];
-        const std::int64_t depth = std::min(blocks * shape_.block_depth, shape_.spec.k - block * shape_.block_depth);
+    /// What of A the next run needs, a share of the rows for every part of this one.
+    [[nodiscard]] LineRuns next_rows(const PartOfRun& part, std::int64_t panel) const {
+        const std::int64_t depth = std::min((part.run_end - part.run_begin) * shape_.block_depth,
+                                            shape_.spec.k - part.run_end * shape_.block_depth);
         if (depth <= 0) {
             return {};
         }
-        return {operands_.a + (rows_.begin + first) * shape_.a_row_bytes + block * shape_.block_depth * bits / 8,
+        const auto parts_of = [&](std::int64_t blocks) {
+            return (blocks + shape_.deep_blocks() - 1) / shape_.deep_blocks();
+        };
+        const std::int64_t parts = parts_of(part.run_end - part.run_begin);
+        const std::int64_t share = (panel - panel_begin_) / 2 * parts + parts_of(part.begin - part.run_begin);
+        const std::int64_t shares = (panel_end_ - panel_begin_) / 2 * parts;
+        const std::int64_t first = rows_.count * share / shares;
+        const std::int64_t bits = element_bits[static_cast<std::size_t>(shape_.a)];
+        return {operands_.a + (rows_.begin + first) * shape_.a_row_bytes + part.run_end * shape_.block_depth * bits / 8,
                 shape_.a_row_bytes, rows_.count * (share + 1) / shares - first,
                 (depth * bits / 8 + line_bytes - 1) / line_bytes};
     }
@@ -287,8 +319,8 @@ private:
     }
 
     // C's elements have 4 bytes in either type, and 0 is the same bits in both.
-    void clear(std::int64_t panels) const {
-        std::memset(buffers_.c, 0, static_cast<std::size_t>(panels * panel_columns * buffer_rows_ * 4));
+    void clear(std::int64_t c_panel, std::int64_t panels) const {
+        std::memset(c_of(c_panel), 0, static_cast<std::size_t>(panels * panel_columns * buffer_rows_ * 4));
     }
 
     /// The buffers have places for a K block's rows: 0 alone, or one for each K block of few rows.
@@ -307,13 +339,17 @@ private:
         return buffers_.c + panel / tile_panels_ * c_tile_ * 4;
     }
 
-    void read_a(std::int64_t block, std::int64_t place) const {
+    /// Reads K blocks into places from 0 on.
+    void read_a(BlockRange blocks) const {
         if (shape_.int8_dot) {
-            read_int8_block(shape_, operands_, rows_, block, in_tiles_ ? 0 : 0x80, int8_a_of(place));
+            read_int8_blocks(shape_, operands_, rows_, blocks, in_tiles_ ? 0 : 0x80, buffer_rows_ * int8_k_block,
+                             int8_a_of(0));
         } else if (in_tiles_) {
-            read_bf16_block(shape_, operands_, rows_, block, a_tiles_of(place), wide_rows_of(place));
+            read_bf16_blocks(shape_, operands_, rows_, blocks, a_tiles_of(0), wide_rows_of(0));
         } else {
-            read_a_block(shape_, operands_, rows_, block, a_of(place), wide_rows_of(place));
+            for (std::int64_t place = 0; place < blocks.count; ++place) {
+                read_a_block(shape_, operands_, rows_, blocks.begin + place, a_of(place), wide_rows_of(place));
+            }
         }
     }
 
@@ -439,6 +475,7 @@ private:
             call.b_stride = lines.stride;
             call.depth_tiles = depth_tiles;
             call.c = c_of(c_panel + first);
+            call.start = Start::from_c;
             call.rows = rows_.count;
             call.factors = factors_of(place);
             if (shape_.int8_dot) {
@@ -473,10 +510,11 @@ private:
         }
     }
 
-    /// Writes y's columns of some panels, which are all that lies in C.
-    void finish(std::int64_t panel, std::int64_t panels) const {
-        const std::int64_t column = panel * panel_columns;
-        const std::int64_t columns = std::min((panel + panels) * panel_columns, shape_.spec.n) - column;
+    /// Writes y's columns of some panels.
+    /// \param c_panel where the panels lie in C
+    void finish(PanelRange range, std::int64_t c_panel) const {
+        const std::int64_t column = range.begin * panel_columns;
+        const std::int64_t columns = std::min((range.begin + range.count) * panel_columns, shape_.spec.n) - column;
         const std::int64_t y_bytes = info(shape_.spec.dst).bytes;
         const bool per_column = shape_.finish != Finish::row;
         const auto y_at = [&](std::int64_t row) { return operands_.y + (row * shape_.spec.n + column) * y_bytes; };
@@ -489,7 +527,7 @@ private:
                 }
             }
             shape_.kernels->finish_row(
-                {buffers_.c + i * shape_.kernels->tile_columns * 4, c_tile_, columns, row_scale(row),
+                {c_of(c_panel) + i * shape_.kernels->tile_columns * 4, c_tile_, columns, row_scale(row),
                  per_column ? operands_.w_factor + rows_.expert * shape_.spec.n + column : nullptr, y_at(row),
                  shape_.finish, shape_.dst});
         }

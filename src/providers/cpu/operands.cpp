@@ -119,37 +119,48 @@ void read_a_block(const Shape& shape, const CallOperands& operands, const RowRan
     }
 }
 
-void read_bf16_block(const Shape& shape, const CallOperands& operands, const RowRange& rows, std::int64_t block,
-                     std::uint16_t* out, std::uint8_t* wide) {
+void read_bf16_blocks(const Shape& shape, const CallOperands& operands, const RowRange& rows, BlockRange blocks,
+                      std::uint16_t* out, std::uint8_t* wide) {
     const DecodeRowBf16 decode = shape.family->bf16->row[static_cast<std::size_t>(shape.a)];
     const bool grouped = shape.a_grouped();
-    const LineScales scales(shape, OrdinaryScales::of_tiles(), block);
     const PairOrder order = shape.w == Element::e2m1 ? PairOrder::of_e2m1 : PairOrder::consecutive;
+    const std::int64_t block_size = Shape::whole_tiles(rows.count) * k_block;
     for (std::int64_t i = 0; i < rows.count; ++i) {
         const std::int64_t row = rows.begin + i;
-        std::array<float, groups_at_most> scale{};
-        wide[i] = grouped && scales.decode(a_scale_codes(shape, operands, rows, row, block), scale) ? 1 : 0;
-        decode(operands.a + row * shape.a_row_bytes + block_offset(shape.a, block), shape.depth(block),
-               grouped ? scale.data() : nullptr, shape.group_shift, order, out + i * k_block);
+        for (std::int64_t place = 0; place < blocks.count; ++place) {
+            const std::int64_t block = blocks.begin + place;
+            std::array<float, groups_at_most> scale{};
+            const LineScales scales(shape, OrdinaryScales::of_tiles(), block);
+            wide[place * rows.count + i] =
+                grouped && scales.decode(a_scale_codes(shape, operands, rows, row, block), scale) ? 1 : 0;
+            decode(operands.a + row * shape.a_row_bytes + block_offset(shape.a, block), shape.depth(block),
+                   grouped ? scale.data() : nullptr, shape.group_shift, order, out + place * block_size + i * k_block);
+        }
     }
-    std::fill(out + rows.count * k_block, out + Shape::whole_tiles(rows.count) * k_block, std::uint16_t{0});
+    for (std::int64_t place = 0; place < blocks.count; ++place) {
+        std::uint16_t* block = out + place * block_size;
+        std::fill(block + rows.count * k_block, block + block_size, std::uint16_t{0});
+    }
 }
 
-void read_int8_block(const Shape& shape, const CallOperands& operands, const RowRange& rows, std::int64_t block,
-                     std::uint8_t flip, std::uint8_t* out) {
-    const std::int64_t depth = shape.depth(block);
+void read_int8_blocks(const Shape& shape, const CallOperands& operands, const RowRange& rows, BlockRange blocks,
+                      std::uint8_t flip, std::int64_t block_size, std::uint8_t* out) {
     for (std::int64_t i = 0; i < rows.count; ++i) {
-        const std::uint8_t* from = operands.a + (rows.begin + i) * shape.a_row_bytes + block * int8_k_block;
-        std::uint8_t* to = out + i * int8_k_block;
-        if (flip == 0) {
-            std::memcpy(to, from, static_cast<std::size_t>(depth));
-        } else {
-            for (std::int64_t k = 0; k < depth; ++k) {
-                to[k] = from[k] ^ flip;
+        for (std::int64_t place = 0; place < blocks.count; ++place) {
+            const std::int64_t block = blocks.begin + place;
+            const std::int64_t depth = shape.depth(block);
+            const std::uint8_t* from = operands.a + (rows.begin + i) * shape.a_row_bytes + block * int8_k_block;
+            std::uint8_t* to = out + place * block_size + i * int8_k_block;
+            if (flip == 0) {
+                std::memcpy(to, from, static_cast<std::size_t>(depth));
+            } else {
+                for (std::int64_t k = 0; k < depth; ++k) {
+                    to[k] = from[k] ^ flip;
+                }
             }
+            // What meets the padding of W's last line: any number will do.
+            std::fill(to + depth, to + int8_k_block, std::uint8_t{0});
         }
-        // What meets the padding of W's last line: any number will do.
-        std::fill(to + depth, to + int8_k_block, std::uint8_t{0});
     }
 }
 

@@ -83,16 +83,22 @@ using ScaleCodes = std::array<std::uint8_t, k_block / 16>;
 void read_a_block(const Shape& shape, const CallOperands& operands, const RowRange& rows, std::int64_t block,
                   float* out, std::uint8_t* wide);
 
-/// The same to bf16 for products of tiles; zero, too, in the rows that fill the last tile.
-/// \param[out] out (whole_tiles(rows.count), k_block)
-void read_bf16_block(const Shape& shape, const CallOperands& operands, const RowRange& rows, std::int64_t block,
-                     std::uint16_t* out, std::uint8_t* wide);
+struct BlockRange {
+    std::int64_t begin;
+    std::int64_t count;
+};
 
-/// Copies a K block of some rows of int8.
-/// \param flip     what each byte is combined with by exclusive or: 0, or 0x80 to add 128 to each number
-/// \param[out] out (rows.count, int8_k_block)
-void read_int8_block(const Shape& shape, const CallOperands& operands, const RowRange& rows, std::int64_t block,
-                     std::uint8_t flip, std::uint8_t* out);
+/// The same of some K blocks, row by row, to bf16 for products of tiles; zero, too, in the rows that fill the last
+/// tile. \param[out] out  (blocks.count, whole_tiles(rows.count), k_block) \param[out] wide (blocks.count, rows.count)
+void read_bf16_blocks(const Shape& shape, const CallOperands& operands, const RowRange& rows, BlockRange blocks,
+                      std::uint16_t* out, std::uint8_t* wide);
+
+/// Copies some K blocks of some rows of int8, row by row.
+/// \param flip       what each byte is combined with by exclusive or: 0, or 0x80 to add 128 to each number
+/// \param block_size bytes of `out` from K block to K block
+/// \param[out] out   (blocks.count, rows.count, int8_k_block)
+void read_int8_blocks(const Shape& shape, const CallOperands& operands, const RowRange& rows, BlockRange blocks,
+                      std::uint8_t flip, std::int64_t block_size, std::uint8_t* out);
 
 /// Marks the columns of packed panels that need the exact route in a K block.
 /// \param[out] wide (panels, panel_columns): 1 or 0; written only where the result is true

@@ -2,6 +2,7 @@
 /// What a plan knows before any tensor is there: the spec in the kernels' terms.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include <moegemm/problem.hpp>
@@ -38,6 +39,9 @@ static_assert(few_rows_matrix == most_stream_tiles * matrix_tile);
 /// of W stay in a first-level cache.
 inline constexpr std::int64_t deep_blocks_bf16 = 4;
 inline constexpr std::int64_t deep_blocks_int8 = 2;
+
+/// How much of A, as tiles take it, stays in a second-level cache beside W and C.
+inline constexpr std::int64_t resident_bytes = std::int64_t{256} << 10;
 
 /// A spec, the kernels that run it, and the sizes that both give.
 struct Shape {
@@ -89,9 +93,19 @@ struct Shape {
     }
     /// Whether tiles take W's lines as packed.
     [[nodiscard]] bool as_packed() const noexcept { return w == Element::bf16 || w == Element::i8; }
-    /// K blocks that many rows of A are read at a time.
+    /// K blocks that many rows take at a time.
     [[nodiscard]] std::int64_t deep_blocks() const noexcept {
         return matrix == nullptr ? 1 : int8_dot ? deep_blocks_int8 : deep_blocks_bf16;
+    }
+    /// K blocks of `rows` rows of A that are read at a time: as many as stay in the cache, and no fewer than are taken.
+    [[nodiscard]] std::int64_t resident_blocks(std::int64_t rows) const noexcept {
+        return matrix == nullptr
+                   ? 1
+                   : std::max<std::int64_t>(resident_bytes / (rows * deep_row_bytes()), 1) * deep_blocks();
+    }
+    /// Room for them, of any number of rows up to `most_rows`: rows of a K block.
+    [[nodiscard]] std::int64_t resident_lines(std::int64_t most_rows) const noexcept {
+        return matrix == nullptr ? most_rows : std::max(resident_bytes / deep_row_bytes(), most_rows) * deep_blocks();
     }
     /// The most rows that are few.
     [[nodiscard]] std::int64_t few_rows() const noexcept {
@@ -100,6 +114,10 @@ struct Shape {
     /// The same up to whole tiles.
     [[nodiscard]] static std::int64_t whole_tiles(std::int64_t rows) noexcept {
         return (rows + matrix_tile - 1) / matrix_tile * matrix_tile;
+    }
+    /// Bytes of a row of as many K blocks as many rows take at a time.
+    [[nodiscard]] std::int64_t deep_row_bytes() const noexcept {
+        return deep_blocks() * (int8_dot ? int8_k_block : k_block * 2);
     }
     /// Whether A has one scale a group, as W has.
     [[nodiscard]] bool a_grouped() const noexcept { return scale != GroupScale::none && spec.row().a_scaled; }

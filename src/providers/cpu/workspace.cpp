@@ -28,7 +28,7 @@ WorkspaceLayout WorkspaceLayout::from(const Shape& shape, int threads) {
     const std::int64_t few = shape.matrix != nullptr ? Shape::whole_tiles(shape.few_rows())
                                                      : std::min(shape.few_rows(), shape.spec.max_rows);
     const std::int64_t lines =  // of A, a K block each
-        std::max(rows * shape.deep_blocks(), checked_mul(few, shape.k_blocks, what));
+        std::max(shape.resident_lines(rows), checked_mul(few, shape.k_blocks, what));
     const std::int64_t panels = std::min(most_columns_of_task(shape) / panel_columns, shape.panels);
 
     WorkspaceLayout layout;

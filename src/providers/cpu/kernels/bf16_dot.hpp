@@ -51,8 +51,9 @@ void dot_rows(const MatrixCall& call, std::int64_t row) {
     float* c = static_cast<float*>(call.c) + row * pair_columns;
 #pragma GCC unroll 16
     for (std::size_t r = 0; r < Rows; ++r) {
-        sums[r][0] = S::load(c + r * pair_columns);
-        sums[r][1] = S::load(c + r * pair_columns + panel_columns);
+        const float* row_c = c + r * pair_columns;
+        sums[r][0] = call.start == Start::from_zero ? S::zero() : S::load(row_c);
+        sums[r][1] = call.start == Start::from_zero ? S::zero() : S::load(row_c + panel_columns);
     }
     add_dots<S, Rows>(call, row, 0, call.blocks, sums);
 #pragma GCC unroll 16
@@ -66,6 +67,7 @@ template <class S, std::size_t Rows>
 void scaled_dot_rows(const MatrixCall& call, std::int64_t row) {
     float* c = static_cast<float*>(call.c) + row * pair_columns;
     for (std::int64_t block = 0; block < call.blocks; ++block) {
+        const bool to_zero = block == 0 && call.start == Start::from_zero;
         typename S::F sums[Rows][2];
 #pragma GCC unroll 16
         for (std::size_t r = 0; r < Rows; ++r) {
@@ -79,7 +81,8 @@ void scaled_dot_rows(const MatrixCall& call, std::int64_t row) {
             const typename S::F power = S::broadcast(factors[r].power);
             for (std::size_t p = 0; p < 2; ++p) {
                 float* at = c + r * pair_columns + p * panel_columns;
-                S::store(at, S::fma(S::mul(sums[r][p], mantissa), power, S::load(at)));
+                const typename S::F before = to_zero ? S::zero() : S::load(at);
+                S::store(at, S::fma(S::mul(sums[r][p], mantissa), power, before));
             }
         }
     }
@@ -113,6 +116,7 @@ std::int64_t dot_stream(const StreamCall& call) {
     part.a = call.a;
     part.depth_tiles = call.depth_tiles;
     part.rows = call.rows;
+    part.start = Start::from_c;
     part.blocks = 1;
     for (std::int64_t block = 0; block < call.blocks; ++block) {
         const std::uint8_t* b = call.weights.elements + block * call.block_bytes;

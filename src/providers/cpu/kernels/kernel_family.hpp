@@ -201,6 +201,9 @@ struct TileRows {
     std::int64_t row_tiles;  ///< ≥ 1
 };
 
+/// How sums begin.
+enum class Start : std::uint8_t { from_zero, from_c };
+
 /// Runs of memory lines.
 struct LineRuns {
     const std::uint8_t* first;
@@ -218,6 +221,7 @@ struct MatrixCall {
     std::int64_t depth_tiles;  ///< of a K block, ≥ 1
     std::int64_t blocks;       ///< ≥ 1
     void* c;                   ///< (16 · row_tiles, 32), f32 or int32
+    Start start;               ///< from_zero: C is written, not read
     std::int64_t rows;         ///< that exist, for factors
     const RowFactor* factors;  ///< (blocks, rows)
     LineRuns next[2];          ///< what is wanted next, of W and of A, asked for from memory on the way
@@ -236,6 +240,7 @@ struct StreamCall {
     std::int64_t blocks;       ///< ≥ 1
     std::int64_t depth_tiles;  ///< of a K block; a multiple of 4
     DecodePanelBf16 decode;    ///< null where tiles take lines as packed
+    WeightFormat format;
     std::uint8_t* lines;       ///< room for two K blocks of four panels, decoded
     void* c;                   ///< tiles of (16 · row_tiles, 32), f32 or int32
     std::int64_t c_tile;       ///< elements from tile to tile

@@ -18,9 +18,6 @@ inline constexpr std::int64_t matrix_columns = 2 * panel_columns;
 inline constexpr std::int64_t matrix_c_stride = matrix_columns * 4;
 inline constexpr std::int64_t half_c_stride = matrix_c_stride / 2;
 
-/// How sums begin.
-enum class Start : std::uint8_t { from_zero, from_c };
-
 struct DotBf16 {
     template <class T, int C, int A, int B>
     static void run() {
@@ -115,34 +112,35 @@ inline void multiply_tiles(const MatrixCall& call, std::int64_t first, std::int6
     }
 }
 
-/// All row tiles, C += P.
+/// All row tiles, C += P, or C = P.
 template <class T, class Dot>
 void multiply(const MatrixCall& call) {
     auto* c = static_cast<unsigned char*>(call.c);
     NextLines<T> next(call.next, (call.a.row_tiles + 1) / 2 * call.blocks * call.depth_tiles);
     std::int64_t tile = 0;
     for (; tile + 1 < call.a.row_tiles; tile += 2) {
-        multiply_tiles<T, Dot, 2>(call, tile, 0, call.blocks, c + tile * matrix_tile * matrix_c_stride, Start::from_c,
+        multiply_tiles<T, Dot, 2>(call, tile, 0, call.blocks, c + tile * matrix_tile * matrix_c_stride, call.start,
                                   next);
     }
     if (tile < call.a.row_tiles) {
-        multiply_tiles<T, Dot, 1>(call, tile, 0, call.blocks, c + tile * matrix_tile * matrix_c_stride, Start::from_c,
+        multiply_tiles<T, Dot, 1>(call, tile, 0, call.blocks, c + tile * matrix_tile * matrix_c_stride, call.start,
                                   next);
     }
 }
 
-/// C += sums · mantissa · power of `rows` rows of two panels.
+/// C += sums · mantissa · power of `rows` rows of two panels, or C = that.
 template <class T>
-void add_scaled_rows(const float* sums, const RowFactor* factors, std::int64_t rows, float* c) {
+void add_scaled_rows(const float* sums, const RowFactor* factors, std::int64_t rows, Start start, float* c) {
     for (std::int64_t row = 0; row < rows; ++row) {
         const RowFactor factor = factors[row];
         for (std::int64_t i = row * matrix_columns; i < (row + 1) * matrix_columns; ++i) {
-            c[i] = __builtin_fmaf(sums[i] * factor.mantissa, factor.power, c[i]);
+            const float before = start == Start::from_zero ? 0.0F : c[i];
+            c[i] = __builtin_fmaf(sums[i] * factor.mantissa, factor.power, before);
         }
     }
 }
 
-/// C += P · mantissa · power of the rows that exist, K block by K block.
+/// C += P · mantissa · power of the rows that exist, K block by K block, or C = the first block's and so on.
 template <class T>
 void multiply_scaled(const MatrixCall& call) {
     alignas(64) float sums[2 * matrix_tile * matrix_columns];
@@ -157,6 +155,7 @@ void multiply_scaled(const MatrixCall& call) {
                 ? multiply_tiles<T, DotBf16, 2>(call, tile, block, 1, bytes, Start::from_zero, next)
                 : multiply_tiles<T, DotBf16, 1>(call, tile, block, 1, bytes, Start::from_zero, next);
             add_scaled_rows<T>(sums, call.factors + block * call.rows + first, rows,
+                               block == 0 ? call.start : Start::from_c,
                                static_cast<float*>(call.c) + first * matrix_columns);
         }
     }

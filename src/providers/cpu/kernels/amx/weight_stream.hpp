@@ -137,7 +137,7 @@ public:
         for (std::int64_t panel = 0; panel < Panels; ++panel) {
 #pragma GCC unroll 16
             for (std::int64_t line = 0; line < matrix_tile; ++line) {
-                __builtin_prefetch(lines + panel * call_.weights.stride + stream_ahead + line * line_bytes);
+                __builtin_prefetch(lines + panel * call_.weights.stride + stream_ahead + line * line_bytes, 0, 2);
             }
         }
         return lines;
@@ -183,7 +183,7 @@ std::int64_t stream_weights(const StreamCall& call) {
             Tiles::store(reinterpret_cast<unsigned char*>(sums), sums_tile);
             Tiles::zero();
             for (std::int64_t pair = 0; pair < Panels / 2; ++pair) {
-                add_scaled_rows<T>(sums + pair * sums_tile, call.factors + block * call.rows, call.rows,
+                add_scaled_rows<T>(sums + pair * sums_tile, call.factors + block * call.rows, call.rows, Start::from_c,
                                    static_cast<float*>(call.c) + pair * call.c_tile);
             }
         }

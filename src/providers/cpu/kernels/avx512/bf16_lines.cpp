@@ -2,7 +2,7 @@
 
 #include <cstring>
 
-#include "providers/cpu/kernels/avx512/bf16_bytes.hpp"
+#include "providers/cpu/kernels/avx512/bf16_decode.hpp"
 
 // gcc 12's intrinsics pass a deliberately undefined vector where nothing is masked, and are warned about (PR 105593).
 #if defined(__GNUC__) && !defined(__clang__)
@@ -12,93 +12,6 @@
 
 namespace moegemm::cpu {
 namespace {
-
-/// For VPTERNLOG: the first operand, or what the two others have in common.
-constexpr int first_or_both_others = 0xF8;
-
-/// Both bf16 of each lane times a number; exact, so that what is cut off is zero.
-__m512i scale_pairs(__m512i pairs, __m512 scale) {
-    const __m512i even = _mm512_castps_si512(_mm512_mul_ps(even_of(pairs), scale));
-    const __m512i odd = _mm512_castps_si512(_mm512_mul_ps(odd_of(pairs), scale));
-    return _mm512_ternarylogic_epi32(_mm512_srli_epi32(even, 16), odd, _mm512_set1_epi32(-0x10000),
-                                     first_or_both_others);
-}
-
-__m512i low_pairs(const HalfBytes& halves) { return _mm512_unpacklo_epi8(halves.low, halves.high); }
-__m512i high_pairs(const HalfBytes& halves) { return _mm512_unpackhi_epi8(halves.low, halves.high); }
-
-/// As half_bytes, in two bit matrices a normal number's high and low byte: of the exponent, the first bit of the code
-/// and its complement take the place of adding 120 (e5m2: 112). (GF2P8AFFINEQB: byte 7 − i of a matrix gives bit i.)
-template <Element E>
-HalfBytes half_bytes_of_8_bits(__m512i codes) {
-    constexpr bool e4m3 = E == Element::e4m3;
-    const __m512i high_bits = _mm512_set1_epi64(e4m3 ? 0x1020404040404000 : 0x0810204040404000);
-    const __m512i low_bits = _mm512_set1_epi64(e4m3 ? 0x01020408 : 0x010204);
-    const Specials<E> specials(codes);
-    const __m512i high = specials.high(_mm512_gf2p8affine_epi64_epi8(codes, high_bits, e4m3 ? 0x3C : 0x38));
-    const __m512i low = specials.low(_mm512_gf2p8affine_epi64_epi8(codes, low_bits, 0));
-    return {_mm512_ternarylogic_epi64(high, codes, bytes(0x80), first_or_both_others), low};
-}
-
-/// A line of a format to lines of bf16.
-template <Element E, std::size_t Lines>
-void decode_line(const std::uint8_t* at, __m512i (&out)[Lines]) {
-    const __m512i codes = _mm512_loadu_si512(at);
-    if constexpr (E == Element::e2m1) {
-        e2m1_pairs(codes, out);
-    } else {
-        const HalfBytes halves = half_bytes_of_8_bits<E>(codes);
-        out[0] = low_pairs(halves);
-        out[1] = high_pairs(halves);
-    }
-}
-
-/// Whether ue8m0 codes, 64 of them, are of tiles.
-bool are_of_tiles(__m512i codes) {
-    const __m512i from_first = _mm512_sub_epi8(codes, bytes(first_tile_scale));
-    return _mm512_cmpgt_epu8_mask(from_first, bytes(last_tile_scale - first_tile_scale)) == 0;
-}
-
-/// What multiplies a line of bf16 by the scales of its columns, given that scales are of tiles. Products are exact.
-template <Element E, GroupScale G>
-struct LineScale;
-
-template <Element E>
-struct LineScale<E, GroupScale::none> {
-    explicit LineScale(const std::uint8_t* /*scales*/) {}
-    __m512i operator()(__m512i pairs) const { return pairs; }
-};
-/// Of e2m1, which is 0 or a normal number: added to the exponent.
-template <>
-struct LineScale<Element::e2m1, GroupScale::ue8m0> {
-    explicit LineScale(const std::uint8_t* scales) {
-        const __m512i codes = _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(scales)));
-        const __m512i exponent = _mm512_slli_epi32(_mm512_sub_epi32(codes, _mm512_set1_epi32(127)), 23);
-        added = _mm512_or_si512(exponent, _mm512_srli_epi32(exponent, 16));
-    }
-    __m512i operator()(__m512i pairs) const {
-        const __mmask32 not_zero = _mm512_test_epi16_mask(pairs, _mm512_set1_epi16(0x7FFF));
-        return _mm512_mask_add_epi16(pairs, not_zero, pairs, added);
-    }
-    __m512i added;
-};
-/// Of 8-bit floats, likewise, where they are neither 0 nor infinite nor NaN: without its sign such a number lies
-/// between.
-template <Element E>
-struct LineScale<E, GroupScale::ue8m0> : LineScale<Element::e2m1, GroupScale::ue8m0> {
-    using LineScale<Element::e2m1, GroupScale::ue8m0>::LineScale;
-    __m512i operator()(__m512i pairs) const {
-        const __m512i above_zero = _mm512_sub_epi16(_mm512_slli_epi16(pairs, 1), _mm512_set1_epi16(1));
-        const __mmask32 finite = _mm512_cmplt_epu16_mask(above_zero, _mm512_set1_epi16(static_cast<short>(0xFEFF)));
-        return _mm512_mask_add_epi16(pairs, finite, pairs, added);
-    }
-};
-template <Element E, GroupScale G>
-struct LineScale {
-    explicit LineScale(const std::uint8_t* scales) : scale(scales_of<G>(scales)) {}
-    __m512i operator()(__m512i pairs) const { return scale_pairs(pairs, scale); }
-    __m512 scale;
-};
 
 void prefetch(const std::uint8_t* at) { _mm_prefetch(reinterpret_cast<const char*>(at), _MM_HINT_T0); }
 
@@ -110,12 +23,6 @@ bool decode_panel(const std::uint8_t* elements, const std::uint8_t* scales, std:
     constexpr auto count = static_cast<std::size_t>(line_depth / 2);
     if constexpr (G != GroupScale::none) {
         prefetch(scales + ahead);
-    }
-    bool of_tiles = true;
-    if constexpr (G == GroupScale::ue8m0) {
-        const std::int64_t codes = depth / group * panel_columns;
-        const __mmask64 all = codes < 64 ? (std::uint64_t{1} << codes) - 1 : ~std::uint64_t{0};
-        of_tiles = are_of_tiles(_mm512_mask_loadu_epi8(bytes(first_tile_scale), all, scales));
     }
     for (std::int64_t begin = 0; begin < depth; begin += group) {
         const LineScale<E, G> scale(scales + begin / group * panel_columns);
@@ -130,7 +37,7 @@ bool decode_panel(const std::uint8_t* elements, const std::uint8_t* scales, std:
             }
         }
     }
-    return of_tiles;
+    return are_of_tiles<G>(scales, depth);
 }
 
 constexpr std::int64_t row_step = 64;  // elements of a row at a time: two vectors of bf16

@@ -3,7 +3,13 @@
 
 #include <immintrin.h>
 
-#include "providers/cpu/kernels/bf16_dot.hpp"
+// See avx512/bf16_lines.cpp; before the templates that use those intrinsics.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
+
+#include "providers/cpu/kernels/avx512_bf16/direct_stream.hpp"
 
 namespace moegemm::cpu {
 namespace {
@@ -39,6 +45,11 @@ struct Avx512Bf16 {
 
 }  // namespace
 
-constinit const MatrixKernels avx512_bf16_kernels = make_dot_kernels<Avx512Bf16>();
+constinit const MatrixKernels avx512_bf16_kernels = [] {
+    MatrixKernels kernels = make_dot_kernels<Avx512Bf16>();
+    kernels.bf16_stream = direct_or_dot_stream<Avx512Bf16, false>;
+    kernels.bf16_scaled_stream = direct_or_dot_stream<Avx512Bf16, true>;
+    return kernels;
+}();
 
 }  // namespace moegemm::cpu
