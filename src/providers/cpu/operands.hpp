@@ -83,6 +83,7 @@ using ScaleCodes = std::array<std::uint8_t, k_block / 16>;
 void read_a_block(const Shape& shape, const CallOperands& operands, const RowRange& rows, std::int64_t block,
                   float* out, std::uint8_t* wide);
 
+/// K blocks [begin, begin + count).
 struct BlockRange {
     std::int64_t begin;
     std::int64_t count;
