@@ -486,6 +486,27 @@ TEST(Runner, ADeclaredPromotionIsGivenItsTolerance) {
     EXPECT_EQ(run({case_of(words)}).ok, 1) << run.sink.records.at(0).reason;
 }
 
+TEST(Runner, RoundingIsAllowedOnRequestOnlyAndSaid) {
+    CaseWords words = int8_words;
+    words.dst = "float32";
+    std::vector<bool> allowed;
+    Spoil spoil;
+    spoil.planned = [&allowed](const PlanOptions& options) { allowed.push_back(options.inexact); };
+    TestRun exact({spoil});
+    EXPECT_EQ(exact({case_of(words)}).ok, 1) << exact.sink.records.at(0).reason;
+    EXPECT_FALSE(exact.sink.records[0].measurement.value().inexact);
+    spoil.after_run = [](const Operands& operands) {
+        for (std::int64_t i = 0; i < operands.y.elements(); ++i) {
+            operands.y.as<float>()[i] *= 1.0003F;
+        }
+    };
+    TestRun rounded({spoil});
+    rounded.options.inexact = true;
+    EXPECT_EQ(rounded({case_of(words)}).ok, 1) << rounded.sink.records.at(0).reason;
+    EXPECT_TRUE(rounded.sink.records[0].measurement.value().inexact);
+    EXPECT_EQ(allowed, (std::vector<bool>{false, true}));
+}
+
 TEST(Runner, PackingIsTimedApart) {
     Spoil spoil;
     spoil.packed_bytes = 4096;
