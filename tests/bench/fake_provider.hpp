@@ -12,10 +12,11 @@ namespace moegemm::bench::test {
 
 /// What a test may change about the reference provider, which does the work.
 struct Spoil {
-    std::function<void(const Operands&)> after_run;  ///< called when y is right
-    std::function<void(const Operands&)> run;        ///< instead of the right run
-    std::function<std::unique_ptr<Plan>()> plan;     ///< instead of the right plan
-    std::string unsupported;                         ///< a reason
+    std::function<void(const Operands&)> after_run;   ///< called when y is right
+    std::function<void(const Operands&)> run;         ///< instead of the right run
+    std::function<std::unique_ptr<Plan>()> plan;      ///< instead of the right plan
+    std::function<void(const PlanOptions&)> planned;  ///< called with what the runner asks for
+    std::string unsupported;                          ///< a reason
     std::size_t workspace_bytes = 0;
     std::size_t packed_bytes = 0;
     std::function<void(const Tensor&)> pack;
@@ -72,6 +73,9 @@ public:
         return spoil_.unsupported.empty() ? inner_->supports(spec) : Support::no(spoil_.unsupported);
     }
     [[nodiscard]] std::unique_ptr<Plan> plan(const GemmSpec& spec, const PlanOptions& options) const override {
+        if (spoil_.planned) {
+            spoil_.planned(options);
+        }
         if (spoil_.plan) {
             return spoil_.plan();
         }

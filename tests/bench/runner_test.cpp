@@ -486,6 +486,44 @@ TEST(Runner, ADeclaredPromotionIsGivenItsTolerance) {
     EXPECT_EQ(run({case_of(words)}).ok, 1) << run.sink.records.at(0).reason;
 }
 
+TEST(Runner, InexactIsAskedForSaidAndGivenItsTolerance) {
+    CaseWords words = int8_words;
+    words.dst = "float32";
+    for (const bool inexact : {false, true}) {
+        int asked = -1;
+        Spoil spoil;
+        spoil.planned = [&](const PlanOptions& options) { asked = options.inexact ? 1 : 0; };
+        spoil.after_run = [](const Operands& operands) {
+            for (std::int64_t i = 0; i < operands.y.elements(); ++i) {
+                operands.y.as<float>()[i] *= 1.0003F;
+            }
+        };
+        TestRun run({spoil});
+        run.options.inexact = inexact;
+        (void)run({case_of(words)});
+        const Record& record = run.sink.records.at(0);
+        EXPECT_EQ(asked, inexact ? 1 : 0);
+        EXPECT_EQ(record.status, inexact ? Status::ok : Status::wrong) << record.reason;
+        EXPECT_EQ(record.measurement && record.measurement->inexact, inexact);
+    }
+}
+
+// Who declares less precise sums than promoted ones keeps their tolerance.
+TEST(Runner, InexactCallsOfFastSumsKeepTheirTolerance) {
+    CaseWords words = int8_words;
+    words.dst = "float32";
+    Spoil spoil;
+    spoil.accumulation = Accumulation::fast;
+    spoil.after_run = [](const Operands& operands) {
+        for (std::int64_t i = 0; i < operands.y.elements(); ++i) {
+            operands.y.as<float>()[i] *= 1.004F;
+        }
+    };
+    TestRun run({spoil});
+    run.options.inexact = true;
+    EXPECT_EQ(run({case_of(words)}).ok, 1) << run.sink.records.at(0).reason;
+}
+
 TEST(Runner, PackingIsTimedApart) {
     Spoil spoil;
     spoil.packed_bytes = 4096;
