@@ -65,7 +65,7 @@ typedef struct moegemm_spec {
     int64_t max_rows; /**< the largest M */
 } moegemm_spec;
 
-/** moegemm::PlanOptions. It grows at its end: fields that struct_size leaves out are 0. */
+/** moegemm::PlanOptions. It grows at its end: a field that struct_size leaves out is taken as 0. */
 typedef struct moegemm_plan_options {
     uint32_t struct_size;
     DLDevice device;
