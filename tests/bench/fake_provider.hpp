@@ -15,7 +15,7 @@ struct Spoil {
     std::function<void(const Operands&)> after_run;   ///< called when y is right
     std::function<void(const Operands&)> run;         ///< instead of the right run
     std::function<std::unique_ptr<Plan>()> plan;      ///< instead of the right plan
-    std::function<void(const PlanOptions&)> planned;  ///< called with what the runner asks for
+    std::function<void(const PlanOptions&)> planned;  ///< called with what the plan was asked for
     std::string unsupported;                          ///< a reason
     std::size_t workspace_bytes = 0;
     std::size_t packed_bytes = 0;

@@ -5,8 +5,8 @@
 //       for each K block:  C += sums of all rows, weights decoded in registers
 //       y = finish(C)
 //
-// For many rows it is A that stays in the cache, as many K blocks of it as fit: one of f32 or int8, most or all of K
-// where there are tiles.
+// For many rows it is A that stays in the cache, as many K blocks of it as fit: one for vectors; for tiles two or more
+// of int8, four or more of bf16.
 //
 //   for each run of K blocks
 //       decode A's rows                                second-level cache
@@ -323,7 +323,7 @@ private:
         std::memset(c_of(c_panel), 0, static_cast<std::size_t>(panels * panel_columns * buffer_rows_ * 4));
     }
 
-    /// The buffers have places for a K block's rows: 0 alone, or one for each K block of few rows.
+    /// The buffers have places for a K block's rows: as many as K blocks of A are read at a time, all of few rows.
     [[nodiscard]] float* a_of(std::int64_t place) const { return buffers_.a + place * rows_.count * k_block; }
     [[nodiscard]] std::uint8_t* int8_a_of(std::int64_t place) const {
         return reinterpret_cast<std::uint8_t*>(buffers_.a) + place * buffer_rows_ * int8_k_block;

@@ -83,13 +83,16 @@ using ScaleCodes = std::array<std::uint8_t, k_block / 16>;
 void read_a_block(const Shape& shape, const CallOperands& operands, const RowRange& rows, std::int64_t block,
                   float* out, std::uint8_t* wide);
 
+/// K blocks [begin, begin + count).
 struct BlockRange {
     std::int64_t begin;
     std::int64_t count;
 };
 
 /// The same of some K blocks, row by row, to bf16 for products of tiles; zero, too, in the rows that fill the last
-/// tile. \param[out] out  (blocks.count, whole_tiles(rows.count), k_block) \param[out] wide (blocks.count, rows.count)
+/// tile.
+/// \param[out] out  (blocks.count, whole_tiles(rows.count), k_block)
+/// \param[out] wide (blocks.count, rows.count)
 void read_bf16_blocks(const Shape& shape, const CallOperands& operands, const RowRange& rows, BlockRange blocks,
                       std::uint16_t* out, std::uint8_t* wide);
 

@@ -7,7 +7,7 @@
 #include "bench/device.hpp"
 
 #include "providers/cpu/call.hpp"
-#include "providers/onednn/provider.hpp"
+#include "providers/onednn/onednn_library.hpp"
 
 namespace moegemm::test {
 namespace {
@@ -19,7 +19,7 @@ protected:
             GTEST_SKIP() << provider_->info().unavailable;
         }
     }
-    const std::shared_ptr<const Provider> provider_ = make_onednn_provider();
+    const std::shared_ptr<const Provider> provider_ = machines_provider();
 };
 
 TEST_F(MachinesOnednn, ConformanceVectors) {

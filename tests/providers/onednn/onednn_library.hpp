@@ -2,6 +2,8 @@
 /// Which oneDNN a provider of a test loads.
 #pragma once
 
+#include <cstdlib>
+#include <filesystem>
 #include <memory>
 #include <string>
 
@@ -18,6 +20,15 @@ namespace moegemm::test {
 /// The provider over one of them.
 [[nodiscard]] inline std::shared_ptr<const Provider> provider_over(const std::string& path) {
     const ScopedVariable use("MOEGEMM_ONEDNN", path);
+    return make_onednn_provider();
+}
+
+/// The provider over the oneDNN that this machine has: what `./dev onednn` fetched counts, too. Programs find that
+/// beside their own folder, which tests have elsewhere.
+[[nodiscard]] inline std::shared_ptr<const Provider> machines_provider() {
+    if (std::getenv("MOEGEMM_ONEDNN") == nullptr && std::filesystem::exists(MOEGEMM_TEST_FETCHED_ONEDNN)) {
+        return provider_over(MOEGEMM_TEST_FETCHED_ONEDNN);
+    }
     return make_onednn_provider();
 }
 

@@ -87,9 +87,11 @@ std::int64_t direct_stream(const StreamCall& call) {
         const std::uint8_t* a = call.a.data + block * call.a.block;
         const RowFactor* factors = Scaled ? call.factors + block * call.rows : nullptr;
         auto* c = static_cast<float*>(call.c);
-        if (Rows <= most_rows_of_four_panels && weights.panels == group_panels) {
-            direct_rows<S, E, G, Scaled, Rows, group_panels>(a, weights, call.block_bytes, c, call.c_tile, factors);
-            continue;
+        if constexpr (Rows <= most_rows_of_four_panels) {
+            if (weights.panels == group_panels) {
+                direct_rows<S, E, G, Scaled, Rows, group_panels>(a, weights, call.block_bytes, c, call.c_tile, factors);
+                continue;
+            }
         }
         for (std::int64_t panel = 0; panel < weights.panels; panel += 2) {
             direct_rows<S, E, G, Scaled, Rows, 2>(a, weights, call.block_bytes, c, call.c_tile, factors);
