@@ -44,6 +44,8 @@ def points(name, provider):
         where = f"{name}, line {number}"
         if record["status"] != "ok" or record["measurement"]["cache"] != "cold" or not record["verification"]["checked"]:
             raise Fault(f"{where}: not a verified result of cold caches")
+        if record["measurement"].get("inexact"):
+            raise Fault(f"{where}: operands may have been rounded")
         shape = record["shape"]
         key = record["variant"], (shape["E"], shape["N"], shape["K"]), shape["M"] // shape["E"]
         if key in found:

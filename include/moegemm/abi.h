@@ -65,13 +65,13 @@ typedef struct moegemm_spec {
     int64_t max_rows; /**< the largest M */
 } moegemm_spec;
 
-/** moegemm::PlanOptions. */
+/** moegemm::PlanOptions. It grows at its end: a field that struct_size leaves out is taken as 0. */
 typedef struct moegemm_plan_options {
     uint32_t struct_size;
     DLDevice device;
     int32_t threads;    /**< 0: all that the process may run on */
     const char* kernel; /**< may be null */
-    int32_t inexact;    /**< whether operands may be rounded for speed */
+    int32_t inexact;    /**< whether operands may be rounded, and fp8 sums promoted, for speed */
 } moegemm_plan_options;
 
 /** moegemm::Operands; an absent tensor is null. */

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
 #include <string>
 
 #include <fmt/format.h>
@@ -82,7 +83,7 @@ moegemm_plan_options to_abi(const PlanOptions& options) noexcept {
 }
 
 PlanOptions from_abi(const moegemm_plan_options* given) {
-    const moegemm_plan_options& fields = require_struct(given, "options");
+    const auto fields = require_grown_struct(given, "options", offsetof(moegemm_plan_options, inexact));
     PlanOptions options;
     options.device = fields.device;
     options.threads = fields.threads;

@@ -2,6 +2,9 @@
 /// The border where exceptions become statuses of the C ABI.
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
+#include <cstring>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -41,15 +44,26 @@ T* require(T* pointer, std::string_view argument) {
 }
 
 /// Checks a structure that carries its own size: callers built with a later version may give longer ones.
+/// \param least bytes that it has to have
 /// \throws Error invalid_argument naming `argument`, or its struct_size
 template <class T>
-const T& require_struct(const T* given, std::string_view argument) {
+const T& require_struct(const T* given, std::string_view argument, std::size_t least = sizeof(T)) {
     require(given, argument);
-    if (given->struct_size < sizeof(T)) {
+    if (given->struct_size < least) {
         throw Error(ErrorCode::invalid_argument, std::string(argument) + ".struct_size",
-                    std::to_string(given->struct_size), "at least " + std::to_string(sizeof(T)));
+                    std::to_string(given->struct_size), "at least " + std::to_string(least));
     }
     return *given;
+}
+
+/// The same of a structure that has grown: what a caller built before that leaves out is zero.
+/// \param least the bytes that it had at first
+template <class T>
+T require_grown_struct(const T* given, std::string_view argument, std::size_t least) {
+    const std::size_t bytes = require_struct(given, argument, least).struct_size;
+    T fields{};
+    std::memcpy(&fields, given, std::min(bytes, sizeof fields));
+    return fields;
 }
 
 }  // namespace moegemm

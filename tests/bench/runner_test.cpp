@@ -507,6 +507,22 @@ TEST(Runner, RoundingIsAllowedOnRequestOnlyAndSaid) {
     EXPECT_EQ(allowed, (std::vector<bool>{false, true}));
 }
 
+// Who declares less precise sums than promoted ones keeps their tolerance.
+TEST(Runner, InexactCallsOfFastSumsKeepTheirTolerance) {
+    CaseWords words = int8_words;
+    words.dst = "float32";
+    Spoil spoil;
+    spoil.accumulation = Accumulation::fast;
+    spoil.after_run = [](const Operands& operands) {
+        for (std::int64_t i = 0; i < operands.y.elements(); ++i) {
+            operands.y.as<float>()[i] *= 1.004F;
+        }
+    };
+    TestRun run({spoil});
+    run.options.inexact = true;
+    EXPECT_EQ(run({case_of(words)}).ok, 1) << run.sink.records.at(0).reason;
+}
+
 TEST(Runner, PackingIsTimedApart) {
     Spoil spoil;
     spoil.packed_bytes = 4096;

@@ -244,6 +244,20 @@ TEST(Bench, JsonlGoesToStandardOutputAlone) {
     EXPECT_EQ(Json::parse(lines[1])["provider"], "cpu");
 }
 
+TEST(Bench, InexactRunsSaySo) {
+    const ScratchFolder scratch;
+    const std::string file = scratch.write("w.json", small_workload);
+    for (const bool inexact : {false, true}) {
+        std::vector<std::string> arguments{"bench", file, "--provider", "cpu", "--limit", "1", "--format", "jsonl"};
+        if (inexact) {
+            arguments.emplace_back("--inexact");
+        }
+        const ChildResult result = run_moegemm(with_fast(arguments));
+        EXPECT_EQ(result.status, 0) << result.err;
+        EXPECT_EQ(Json::parse(result.out)["measurement"]["inexact"], inexact) << result.out;
+    }
+}
+
 TEST(Bench, ReadsCsv) {
     const ScratchFolder scratch;
     const std::string file = scratch.write(

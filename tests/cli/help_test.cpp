@@ -36,9 +36,9 @@ TEST(Help, EveryCommandHasExamples) {
 
 TEST(Help, BenchListsItsOptions) {
     const ChildResult result = run_moegemm({"bench", "--help"});
-    for (const char* option :
-         {"--provider", "--device", "--variant", "--filter", "--limit", "--routing", "--seed", "--out", "--verify",
-          "--cache", "--threads", "--min-time", "--max-time", "--dry-run", "--format", "--plugin"}) {
+    for (const char* option : {"--provider", "--device", "--variant", "--filter", "--limit", "--routing", "--seed",
+                               "--out", "--verify", "--cache", "--threads", "--min-time", "--max-time", "--inexact",
+                               "--graph", "--dry-run", "--format", "--plugin"}) {
         EXPECT_NE(result.out.find(option), std::string::npos) << option;
     }
 }

@@ -1,4 +1,5 @@
 // A provider that crosses the C ABI and comes back is the provider that went.
+#include <cstddef>
 #include <cstring>
 #include <random>
 #include <thread>
@@ -168,6 +169,24 @@ TEST_F(AbiErrors, OptionsArrive) {
     options.inexact = true;
     EXPECT_TRUE(throws_error(ErrorCode::invalid_argument, "inexact", "1", "0",
                              [&] { (void)trip.imported->plan(problem.spec(), options); }));
+}
+
+// `inexact` came later: who was built before gives a shorter structure, and asks for nothing behind its end.
+TEST_F(AbiErrors, ShorterOptionsOfEarlierCallersAreTaken) {
+    const moegemm_provider& table = *trip.exported.table();
+    const moegemm_spec spec{sizeof(moegemm_spec), "int8", "i8", "i8", "f32", "none", 0, 2, 20, 64, 8};
+    moegemm_plan_options options{};
+    options.device.device_type = kDLCPU;
+    options.inexact = 1;
+    moegemm_plan* plan = nullptr;
+    options.struct_size = offsetof(moegemm_plan_options, inexact);
+    ASSERT_EQ(table.plan(table.self, &spec, &options, &plan), MOEGEMM_OK) << table.last_error()->message;
+    table.destroy_plan(plan);
+    for (const std::size_t size : {offsetof(moegemm_plan_options, inexact) - 1, sizeof options}) {
+        options.struct_size = static_cast<std::uint32_t>(size);
+        EXPECT_EQ(table.plan(table.self, &spec, &options, &plan), MOEGEMM_INVALID_ARGUMENT);
+        EXPECT_STREQ(table.last_error()->argument, size == sizeof options ? "inexact" : "options.struct_size");
+    }
 }
 
 TEST_F(AbiErrors, PacksAndRunsWithPackedWeights) {

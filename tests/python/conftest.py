@@ -100,6 +100,7 @@ class Recorder:
         self._variable("recorded_stream", ctypes.c_size_t).value = 0
         self._variable("recorded_workspace", ctypes.c_size_t).value = 0
         self._variable("recorded_calls", ctypes.c_int32).value = 0
+        self._variable("recorded_inexact", ctypes.c_int32).value = 0
         self.hold(False)
         self.answer(0)
         self.want_workspace(0)
@@ -125,6 +126,10 @@ class Recorder:
     @property
     def calls(self) -> int:
         return self._variable("recorded_calls", ctypes.c_int32).value
+
+    @property
+    def inexact(self) -> bool:
+        return bool(self._variable("recorded_inexact", ctypes.c_int32).value)
 
 
 @pytest.fixture(scope="session")

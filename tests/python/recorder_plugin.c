@@ -13,12 +13,14 @@ struct moegemm_plan {
 MOEGEMM_EXPORT extern uintptr_t recorded_stream;
 MOEGEMM_EXPORT extern uintptr_t recorded_workspace;
 MOEGEMM_EXPORT extern int32_t recorded_calls;
+MOEGEMM_EXPORT extern int32_t recorded_inexact;
 MOEGEMM_EXPORT extern int32_t answered_status;
 MOEGEMM_EXPORT extern int64_t workspace_bytes;
 MOEGEMM_EXPORT extern volatile int32_t held;
 uintptr_t recorded_stream = 0;
 uintptr_t recorded_workspace = 0;
 int32_t recorded_calls = 0;
+int32_t recorded_inexact = 0;
 int32_t answered_status = MOEGEMM_OK;
 int64_t workspace_bytes = 0;
 volatile int32_t held = 0;
@@ -48,7 +50,7 @@ static moegemm_status recorder_plan(void* self, const moegemm_spec* spec, const 
                                     moegemm_plan** plan) {
     (void)self;
     (void)spec;
-    (void)options;
+    recorded_inexact = options->inexact;
     *plan = malloc(sizeof **plan);
     (*plan)->workspace = workspace_bytes;
     return MOEGEMM_OK;

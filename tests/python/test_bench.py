@@ -45,10 +45,11 @@ def test_options_choose() -> None:
 def test_files_go_in_and_come_out(tmp_path: Path) -> None:
     workload = tmp_path / "moe_quant_group_gemm.json"
     workload.write_text(json.dumps({"cases": [{"arg_type": "llm", **BF16}]}))
-    records = moegemm.bench([workload, str(workload)], out=tmp_path / "records", cache="warm", threads=1, **QUICK)
+    options: dict[str, Any] = {"cache": "warm", "threads": 1, "inexact": True, **QUICK}
+    records = moegemm.bench([workload, str(workload)], out=tmp_path / "records", **options)
     written = (tmp_path / "records" / "records.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in written] == records and len(records) == 4
-    assert records[0]["measurement"]["cache"] == "warm"
+    assert records[0]["measurement"]["cache"] == "warm" and records[0]["measurement"]["inexact"]
     assert json.loads((tmp_path / "records" / "machine.json").read_text())
 
 

@@ -121,6 +121,13 @@ def test_a_device_workspace_is_the_callers(recorder: Recorder) -> None:
         moegemm.moe_quant_group_gemm(*operands, variant="bf16", provider="recorder", out=out)
 
 
+@pytest.mark.parametrize("inexact", [False, True])
+def test_inexact_reaches_the_provider(recorder: Recorder, inexact: bool) -> None:
+    size = {"experts": 2, "n": 8, "k": 16, "max_rows": 4}
+    moegemm.plan("bf16", **size, device="cuda:0", provider="recorder", inexact=inexact)
+    assert recorder.inexact == inexact
+
+
 def test_without_a_workspace_a_provider_that_needs_none_is_taken(recorder: Recorder) -> None:
     if own_provider_for_cuda():
         pytest.skip("a provider for CUDA is available, which may come before the recorders")

@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <limits>
 
+#include <moegemm/dtype.hpp>
+
 #include "providers/hopper/kernels/kernel.hpp"
 
 namespace moegemm::hopper {
@@ -66,6 +68,14 @@ inline constexpr std::int64_t tma_bytes = 16;
     }
     const bool full = rounds(256) <= 2 && tiles(32, 256) * 10 >= rounds(256) * processors * 9;
     return narrow < wide || (narrow == wide && full) ? Tiling::few_16 : Tiling::few_64;
+}
+
+/// Whether operands of decoded weights may become fp8 with one scale a row, where the data allow it (Rebased,
+/// weight_decode.hpp): of e2m1, rows that would lose something are left out; e4m3 is rounded. Weights of either type
+/// are taken. \param a       elements of A \param scale   of the scales \param inexact whether the caller allows
+/// rounding
+[[nodiscard]] constexpr bool may_rebase(DType a, DType scale, bool inexact) noexcept {
+    return scale == DType::ue8m0 && (a == DType::e2m1x2 || (a == DType::e4m3 && inexact));
 }
 
 /// The nearest tiling that the kind of elements has a kernel for.

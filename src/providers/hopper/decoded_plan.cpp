@@ -49,11 +49,11 @@ const KernelSet& decoded_kernels(WeightFormat format) {
 }
 
 const Kernel* rebased_kernel(const GemmSpec& spec, const Kernel& kernel, bool inexact) {
-    // e2m1 loses nothing, and what would is left out; e4m3 is rounded.
-    const bool is_taken =
-        spec.row().scale_dtype == DType::ue8m0 && (spec.a == DType::e2m1x2 || (spec.a == DType::e4m3 && inexact));
+    if (!may_rebase(spec.a, spec.row().scale_dtype, inexact)) {
+        return nullptr;
+    }
     const Kernel& rebased = spec.w == DType::e2m1x2 ? rebased_mxfp4_kernel() : rebased_mxfp8_kernel();
-    return is_taken && rebased.tile_rows == kernel.tile_rows ? &rebased : nullptr;
+    return rebased.tile_rows == kernel.tile_rows ? &rebased : nullptr;
 }
 
 DecodedPlan::DecodedPlan(const GemmSpec& spec, DLDevice device, WeightFormat format, const Kernel& kernel,

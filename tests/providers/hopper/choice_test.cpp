@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <moegemm/variant.hpp>
+
 #include "providers/hopper/choice.hpp"
 
 namespace moegemm::hopper {
@@ -85,6 +87,21 @@ TEST(HopperChoice, TheNearestKernelThatIsMade) {
     EXPECT_EQ(nearest_tiling(Tiling::few_64, two), Tiling::few_64);
     EXPECT_EQ(nearest_tiling(Tiling::many_256, two), Tiling::many_256);
     EXPECT_EQ(nearest_tiling(Tiling::many_128, two), Tiling::many_256);
+}
+
+TEST(HopperChoice, OperandsAreRoundedOnlyWhereTheCallerAllowsIt) {
+    for (const bool inexact : {false, true}) {
+        EXPECT_TRUE(may_rebase(DType::e2m1x2, DType::ue8m0, inexact));
+        EXPECT_EQ(may_rebase(DType::e4m3, DType::ue8m0, inexact), inexact);
+        EXPECT_FALSE(may_rebase(DType::e5m2, DType::ue8m0, inexact));
+        EXPECT_FALSE(may_rebase(DType::bf16, DType::ue8m0, inexact));
+        EXPECT_FALSE(may_rebase(DType::e2m1x2, DType::ue4m3, inexact));
+        EXPECT_FALSE(may_rebase(DType::bf16, DType::ue4m3, inexact));
+    }
+    for (const VariantInfo& row : variants) {
+        EXPECT_TRUE(row.scale_dtype != DType::ue8m0 || row.alpha == Alpha::none)
+            << row.name << ": the kernel of rebased operands knows no alpha";
+    }
 }
 
 TEST(HopperChoice, CountsOfEveryRoutingFit) {

@@ -94,7 +94,7 @@ struct PackedShape {
 struct PackedWeights {
     const std::uint8_t* blocks;
     const float* row_factors;            ///< (E, ⌈N / 64⌉ · 64)
-    const float* rebased_factors;        ///< the same, of rebased operands (mxfp4)
+    const float* rebased_factors;        ///< the same, of rebased operands (ue8m0)
     const std::uint32_t* not_rebasable;  ///< other than 0 where a row's scales are too far apart for fp8
     PackedShape shape;
 };

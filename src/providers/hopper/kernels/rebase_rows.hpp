@@ -20,8 +20,9 @@ struct RebasedRows {
 
 /// Starts writing the rows that m_indptr gives to experts, each as e4m3, or as widen_rows does to call.out: of e2m1,
 /// rows that would lose something, of either those whose scales are out of range, and all where weights cannot be
-/// rebased. e4m3 values are rounded. As with widen_rows, the kernel that follows may start early. \param a e2m1x2 or
-/// e4m3, with scales of ue8m0 \return cudaGetLastError's answer
+/// rebased. e4m3 values are rounded. As with widen_rows, the kernel that follows may start early.
+/// \param a e2m1x2 or e4m3, with scales of ue8m0
+/// \return cudaGetLastError's answer
 [[nodiscard]] cudaError_t rebase_rows(DType a, const WidenCall& call, const RebasedRows& rebased, cudaStream_t stream);
 
 }  // namespace moegemm::hopper
