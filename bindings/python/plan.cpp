@@ -203,7 +203,8 @@ private:
 std::unique_ptr<BoundPlan> make_plan(const GemmSpec& spec, const PlanOptions& options,
                                      const std::optional<std::string>& provider, bool without_workspace) {
     spec.check();
-    const std::vector<std::shared_ptr<const Provider>> providers = providers_for(provider, spec, options.device);
+    const std::vector<std::shared_ptr<const Provider>> providers =
+        providers_for(provider, spec, options.device, without_workspace);
     const nb::gil_scoped_release release;
     std::unique_ptr<Plan> plan = providers.front()->plan(spec, options);
     std::size_t chosen = 0;

@@ -85,7 +85,7 @@ Registry& registry() {
 }
 
 std::vector<std::shared_ptr<const Provider>> providers_for(const std::optional<std::string>& name, const GemmSpec& spec,
-                                                           DLDevice device) {
+                                                           DLDevice device, bool all) {
     if (name) {
         return {registry().find(*name)};
     }
@@ -101,6 +101,9 @@ std::vector<std::shared_ptr<const Provider>> providers_for(const std::optional<s
         const Support support = about.unavailable.empty() ? provider->supports(spec) : Support::no(about.unavailable);
         if (support.supported) {
             taking.push_back(provider);
+            if (!all) {
+                break;
+            }
         } else {
             reasons.push_back(fmt::format("{}: {}", about.name, support.reason));
         }

@@ -17,10 +17,12 @@ namespace moegemm::python {
 
 /// The provider of that name; without a name those of hopper, cuda, cpu, the plug-ins' others and reference, in this
 /// order, that work on the device and support the spec.
+/// \param all whether those after the first are asked, too: some have libraries to load and graphs to build for that
 /// \return at least one
 /// \throws Error invalid_argument for a name that is none; unsupported, with each provider's reason, where none does
 [[nodiscard]] std::vector<std::shared_ptr<const Provider>> providers_for(const std::optional<std::string>& name,
-                                                                         const GemmSpec& spec, DLDevice device);
+                                                                         const GemmSpec& spec, DLDevice device,
+                                                                         bool all);
 
 void bind_providers(nanobind::module_& module);
 

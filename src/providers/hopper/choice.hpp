@@ -72,8 +72,10 @@ inline constexpr std::int64_t tma_bytes = 16;
 
 /// Whether operands of decoded weights may become fp8 with one scale a row, where the data allow it (Rebased,
 /// weight_decode.hpp): of e2m1, rows that would lose something are left out; e4m3 is rounded. Weights of either type
-/// are taken. \param a       elements of A \param scale   of the scales \param inexact whether the caller allows
-/// rounding
+/// are taken.
+/// \param a       elements of A
+/// \param scale   of the scales
+/// \param inexact whether the caller allows rounding
 [[nodiscard]] constexpr bool may_rebase(DType a, DType scale, bool inexact) noexcept {
     return scale == DType::ue8m0 && (a == DType::e2m1x2 || (a == DType::e4m3 && inexact));
 }
