@@ -42,8 +42,9 @@ private:
 };
 
 /// A provider behind a C table, as a C++ one. Every exception that escapes from the table becomes an Error of code
-/// plugin. \param library kept alive as long as the provider; may be null \throws Error plugin for a table of another
-/// version, or one that lacks a function
+/// plugin.
+/// \param library kept alive as long as the provider; may be null
+/// \throws Error plugin for a table of another version, or one that lacks a function
 [[nodiscard]] std::shared_ptr<const Provider> import_provider(const moegemm_provider* table,
                                                               std::shared_ptr<void> library);
 

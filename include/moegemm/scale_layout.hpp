@@ -122,10 +122,12 @@ void unswizzle_scales(std::span<const std::uint8_t> swizzled, std::span<std::uin
                       std::int64_t columns);
 
 /// Re-orders A's scales of mx and nvfp4 variants from any of `linear`, `swizzled_128x4`, `swizzled_128x4_whole` to any
-/// other. \param m_indptr E+1 row offsets; m_indptr[E] rows in all \param columns  scales along K \param source   the
-/// bytes in layout `from`; (M, C), (M', C') or (padded_rows(M), C') of them \param target   the bytes in layout `to`;
-/// padding is written as 0 \throws Error invalid_argument for a wrong size, a layout that is none of the three, or a
-/// bad m_indptr
+/// other.
+/// \param m_indptr E+1 row offsets; m_indptr[E] rows in all
+/// \param columns  scales along K
+/// \param source   the bytes in layout `from`; (M, C), (M', C') or (padded_rows(M), C') of them
+/// \param target   the bytes in layout `to`; padding is written as 0
+/// \throws Error invalid_argument for a wrong size, a layout that is none of the three, or a bad m_indptr
 void convert_a_scales(ScaleLayout from, std::span<const std::uint8_t> source, ScaleLayout to,
                       std::span<std::uint8_t> target, std::span<const std::int32_t> m_indptr, std::int64_t columns);
 

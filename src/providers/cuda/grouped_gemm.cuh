@@ -95,7 +95,8 @@ private:
 template <int RowBytes, int Rows, int Threads>
 class RowCopy {
 public:
-    /// \param first_row of the tile \param rows that exist
+    /// \param first_row of the tile
+    /// \param rows that exist
     __device__ RowCopy(const RowOperand& operand, std::int64_t first_row, int rows)
         : tile_(operand.data + first_row * operand.row_bytes),
           row_bytes_(operand.row_bytes),
