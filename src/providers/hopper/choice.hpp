@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <cstdlib>  // TEMP
 #include <limits>
 
 #include <moegemm/dtype.hpp>
@@ -117,6 +118,24 @@ inline constexpr std::int64_t tma_bytes = 16;
                                                  std::int64_t weight_bytes) noexcept {
     constexpr std::int64_t many = std::int64_t{400} << 20;
     return (rows + experts - 1) / experts <= tile_rows && weight_bytes < many;
+}
+
+/// How far along K a CTA asks for weights before it knows its first tile, in chunks of 128 bytes; 0 where that tile
+/// cannot be told from the CTA's number: where experts have no rows or more than a tile. As much of an SM's share as
+/// memory brings while m_indptr is on its way.
+/// \param rows    of the call
+/// \param columns of the kernel's tiles
+/// \param depth   bytes of K
+/// \param ctas    on an SM
+[[nodiscard]] constexpr int early_chunks(std::int64_t rows, std::int64_t experts, int tile_rows, int columns,
+                                         std::int64_t depth, int ctas) noexcept {
+    if (rows < experts || (rows + experts - 1) / experts > tile_rows) {
+        return 0;
+    }
+    constexpr std::int64_t bytes = 64 << 10;  // of an SM
+    const std::int64_t wanted = bytes / ctas / (columns * 128);
+    const std::int64_t all = (depth + 127) / 128;
+    return static_cast<int>(wanted < all ? wanted : all);
 }
 
 }  // namespace moegemm::hopper

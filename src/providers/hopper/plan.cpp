@@ -114,6 +114,8 @@ void HopperPlan::do_run(const Operands& operands, void* stream) {
     }
     call.weights_first_out =
         weights_leave_first(s.max_rows, s.experts, kernel_.tile_rows, s.experts * s.n * s.k * info(s.w).bytes);
+    call.early_chunks =
+        early_chunks(rows, s.experts, kernel_.tile_rows, kernel_.tile_columns, call.depth, kernel_.ctas);
     Maps maps{};
     maps.a = matrix_map(operands.a.data(), s.a, rows, s.k, kernel_.a_box);
     maps.a_part = matrix_map(operands.a.data(), s.a, rows, s.k, kernel_.a_part_box);

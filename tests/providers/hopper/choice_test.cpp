@@ -81,6 +81,16 @@ TEST(HopperChoice, LargeWeightsStayInOrder) {
     EXPECT_FALSE(weights_leave_first(128 * 16 + 1, 16, 128, 1024));
 }
 
+TEST(HopperChoice, WeightsAreAskedForWhereTheFirstTileCanBeTold) {
+    EXPECT_EQ(early_chunks(16, 16, 64, 128, 4096, 1), 4);
+    EXPECT_EQ(early_chunks(64 * 16, 16, 64, 128, 4096, 1), 4);
+    EXPECT_EQ(early_chunks(16, 16, 16, 64, 4096, 2), 4);
+    EXPECT_EQ(early_chunks(128 * 16, 16, 128, 256, 4096, 1), 2);
+    EXPECT_EQ(early_chunks(16, 16, 64, 128, 130, 1), 2);            // all of K
+    EXPECT_EQ(early_chunks(15, 16, 64, 128, 4096, 1), 0);           // some expert has no row
+    EXPECT_EQ(early_chunks(64 * 16 + 1, 16, 64, 128, 4096, 1), 0);  // some has more than a tile
+}
+
 TEST(HopperChoice, TheNearestKernelThatIsMade) {
     const std::array<bool, tiling_count> two{false, true, true, false};
     EXPECT_EQ(nearest_tiling(Tiling::few_16, two), Tiling::few_64);

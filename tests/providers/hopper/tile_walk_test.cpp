@@ -153,6 +153,47 @@ TEST(HopperTileWalk, PartsEndSoonerOrAreNotMade) {
     EXPECT_EQ(whole_tiles<halves>(40, 132), 0);
 }
 
+/// Experts of one row tile each: what is expected is what the walk's first round gives.
+template <TileShape shape>
+void check_first_tiles(int experts, int columns, int rows) {
+    std::vector<std::int32_t> m_indptr{0};
+    for (int e = 0; e < experts; ++e) {
+        m_indptr.push_back(m_indptr.back() + rows);
+    }
+    const std::vector<Tile> tiles = all_tiles<shape>(m_indptr, m_indptr.back(), columns);
+    const int count = static_cast<int>(tiles.size());
+    for (const int places : {1, 5, 132, 264}) {
+        for (int place = 0; place < places; ++place) {
+            const Item item = item_at<shape>(item_number(place, 0, places), whole_tiles<shape>(count, places));
+            const Tile expected = expected_first_tile<shape>(place, places, experts, columns);
+            const bool is_none =
+                item.tile >= count ||
+                part_of<shape>(tiles[static_cast<std::size_t>(item.tile)], item.part).column >= columns;
+            ASSERT_EQ(expected.rows == 0, is_none);
+            if (!is_none) {
+                const Tile tile = part_of<shape>(tiles[static_cast<std::size_t>(item.tile)], item.part);
+                ASSERT_EQ(expected.expert, tile.expert);
+                ASSERT_EQ(expected.column, tile.column);
+                ASSERT_EQ(expected.columns, tile.columns);
+            }
+        }
+    }
+}
+
+TEST(HopperTileWalk, FirstTilesAreExpected) {
+    for (const int experts : {1, 3, 16, 40}) {
+        for (const int columns : {1, 63, 64, 65, 256, 300, 2048}) {
+            check_first_tiles<TileShape{16, 64, 64, 0}>(experts, columns, 1);
+            check_first_tiles<TileShape{64, 128, 64, 0}>(experts, columns, 40);
+            check_first_tiles<TileShape{128, 256, 128, 16}>(experts, columns, 128);
+            check_first_tiles<TileShape{128, 128, 128, 16}>(experts, columns, 100);
+            if (HasFatalFailure()) {
+                return;
+            }
+        }
+    }
+}
+
 TEST(HopperTileWalk, RoundsAreSharedOutOnceEach) {
     for (const int places : {1, 2, 66, 132}) {
         for (int round = 0; round < 5; ++round) {

@@ -23,6 +23,7 @@ struct Call {
     bool y_map;              ///< whether Maps::y describes y: elements of 2 bytes, rows of a multiple of 16
     bool paired;             ///< whether two neighbouring elements of y, from an even column on, may be written as one
     bool weights_first_out;  ///< whether weights are the first to leave the L2
+    int early_chunks;        ///< of 128 bytes of K, of the weights that a CTA asks for before it knows its first tile
     bool a_chunks;           ///< decoded weights: whether one copy brings all of a stage's chunks of A
 
     const float* alpha;          ///< (1)

@@ -25,6 +25,7 @@ struct Elements {
     static constexpr Factors factors = after;
     static constexpr bool is_promoted = promoted;
     static constexpr bool is_block_scaled = block_scaled;
+    static constexpr int bytes = 32 / ptx::Wgmma<W, A, 8>::k;  ///< of an element
     static_assert(promoted || !block_scaled, "block scales are applied when sums are promoted");
 };
 

@@ -19,6 +19,7 @@
 
 #include "providers/hopper/kernels/block_scales.cuh"
 #include "providers/hopper/kernels/call.hpp"
+#include "providers/hopper/kernels/early_weights.cuh"
 #include "providers/hopper/kernels/element.hpp"
 #include "providers/hopper/kernels/epilogue.cuh"
 #include "providers/hopper/kernels/fragment.hpp"
@@ -162,6 +163,8 @@ __global__ void __launch_bounds__(Shape::value.threads(E::is_block_scaled), Shap
     if (threadIdx.x == 0) {
         queue.init();
         ring.init(E::is_block_scaled ? 2 + 32 : 2, shape.consumers * (warpgroup / 32));
+    } else if (threadIdx.x == 32) {
+        ask_for_weights<shape.tile(), E::bytes>(maps, call);
     }
     __syncthreads();
 
@@ -174,11 +177,10 @@ __global__ void __launch_bounds__(Shape::value.threads(E::is_block_scaled), Shap
     const int role = __shfl_sync(~0U, static_cast<int>(threadIdx.x) / warpgroup, 0);
 
     if (role >= shape.consumers) {
-        constexpr int element_bytes = 32 / ptx::Wgmma<typename E::w, typename E::a, 8>::k;
         const bool leader = threadIdx.x % 32 == 0;
         const int warp = (static_cast<int>(threadIdx.x) - shape.consumers * warpgroup) / 32;
         if (warp == 0) {  // weights
-            const auto policy = call.weights_first_out ? ptx::Evict::first : ptx::Evict::normal;
+            const auto policy = weights_policy(call);
             while (tiles.next(tile)) {
                 const CUtensorMap* const map = tile.columns < shape.tile().columns ? &maps.w_part : &maps.w;
                 const int bytes = FewRowsShape::chunks * tile.columns * row_bytes;
@@ -190,8 +192,8 @@ __global__ void __launch_bounds__(Shape::value.threads(E::is_block_scaled), Shap
 #pragma unroll
                     for (int chunk = 0; chunk < FewRowsShape::chunks; ++chunk) {
                         ptx::tma_load_3d(stage + chunk * plan.w_chunk_bytes(), map, barrier,
-                                         (step * stage_depth + chunk * row_bytes) / element_bytes, tile.column,
-                                         tile.expert, policy);
+                                         (step * stage_depth + chunk * row_bytes) / E::bytes, tile.column, tile.expert,
+                                         policy);
                     }
                     place.advance();
                 }
@@ -211,7 +213,7 @@ __global__ void __launch_bounds__(Shape::value.threads(E::is_block_scaled), Shap
                     ptx::mbarrier_arrive_expect(barrier, FewRowsShape::chunks * boxes * box_bytes);
 #pragma unroll
                     for (int chunk = 0; chunk < FewRowsShape::chunks; ++chunk) {
-                        const int x = (step * stage_depth + chunk * row_bytes) / element_bytes;
+                        const int x = (step * stage_depth + chunk * row_bytes) / E::bytes;
                         for (int box = 0; box < boxes; ++box) {
                             ptx::tma_load_2d(a + chunk * plan.a_chunk_bytes() + box * box_bytes, &maps.a, barrier, x,
                                              tile.row + box * shape.box(), ptx::Evict::last);

@@ -23,6 +23,7 @@
 
 #include "providers/hopper/kernels/block_scales.cuh"
 #include "providers/hopper/kernels/call.hpp"
+#include "providers/hopper/kernels/early_weights.cuh"
 #include "providers/hopper/kernels/element.hpp"
 #include "providers/hopper/kernels/epilogue.cuh"
 #include "providers/hopper/kernels/fragment.hpp"
@@ -112,6 +113,8 @@ __global__ void __launch_bounds__(Shape::value.threads(), 1)
     if (threadIdx.x == 0) {
         queue.init();
         ring.init(scales_in_ring ? 1 + 32 : 1, shape.consumers * (warpgroup / 32));
+    } else if (threadIdx.x == 32) {
+        ask_for_weights<shape.tile(), E::bytes>(maps, call);
     }
     __syncthreads();
 
@@ -125,8 +128,7 @@ __global__ void __launch_bounds__(Shape::value.threads(), 1)
         Tiles<shape.stages> tiles(queue);
         Tile tile{};
         if (warp == 0) {
-            constexpr int element_bytes = 32 / ptx::Wgmma<typename E::a, typename E::w, 8>::k;
-            const auto policy = call.weights_first_out ? ptx::Evict::first : ptx::Evict::normal;
+            const auto policy = weights_policy(call);
             while (tiles.next(tile)) {
                 // Rows for all consumers by one copy, for some of them by one each.
                 const int consumers = ceil_div(tile.rows, wgmma_rows);
@@ -140,7 +142,7 @@ __global__ void __launch_bounds__(Shape::value.threads(), 1)
                     if (threadIdx.x == 0) {
                         const ptx::SharedAddress barrier = ring.full(place.stage);
                         const ptx::SharedAddress w = shared + place.stage * plan.stage_bytes();
-                        const int x = step * row_bytes / element_bytes;
+                        const int x = step * row_bytes / E::bytes;
                         ptx::mbarrier_arrive_expect(barrier, bytes);
                         ptx::tma_load_3d(w, w_map, barrier, x, tile.column, tile.expert, policy);
                         for (int i = 0; i < a_copies; ++i) {

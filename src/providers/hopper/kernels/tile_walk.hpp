@@ -107,6 +107,20 @@ template <TileShape shape>
     return tile;
 }
 
+/// The tile that CTA `place` of `places` takes first where every expert has rows for one row tile; no rows where there
+/// is none for it. Its expert and columns are known before any row count is.
+template <TileShape shape>
+[[nodiscard]] MOEGEMM_HD constexpr Tile expected_first_tile(int place, int places, int experts, int columns) noexcept {
+    const int each = ceil_div(columns, shape.columns);
+    const Item item = item_at<shape>(item_number(place, 0, places), whole_tiles<shape>(experts * each, places));
+    if (item.tile >= experts * each) {
+        return {};
+    }
+    const Tile tile =
+        part_of<shape>(tile_at<shape>(item.tile / each, {0, shape.rows}, columns, item.tile % each), item.part);
+    return tile.column < columns ? tile : Tile{};
+}
+
 #if defined(__CUDACC__)
 
 /// A warp's cursor over the tiles; all of its lanes call together and get the same tile. One warp of a CTA has one, and

@@ -37,6 +37,13 @@ __device__ __forceinline__ void tma_load_3d(SharedAddress target, const CUtensor
         : "memory");
 }
 
+/// Asks for the box at (x, y) of matrix z into the L2.
+__device__ __forceinline__ void tma_prefetch_3d(const CUtensorMap* map, int x, int y, int z, Evict policy) {
+    asm volatile("cp.async.bulk.prefetch.tensor.3d.L2.global.tile.L2::cache_hint [%0, {%1, %2, %3}], %4;" ::"l"(map),
+                 "r"(x), "r"(y), "r"(z), "l"(static_cast<std::uint64_t>(policy))
+                 : "memory");
+}
+
 /// `bytes` of global memory to `target`, all three multiples of 16; they arrive at `barrier`.
 __device__ __forceinline__ void bulk_load(SharedAddress target, const void* source, std::uint32_t bytes,
                                           SharedAddress barrier, Evict policy) {
