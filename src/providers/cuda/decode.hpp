@@ -77,9 +77,9 @@ struct ScaleHalves {
     if (exponent == 128 || exponent < -150) {
         return {scale, 1.0F};  // infinite, NaN or 0
     }
-    const int half = exponent / 2;
-    const std::uint32_t first = (bits & 0x807FFFFFU) | (static_cast<std::uint32_t>(half + 127) << 23);
-    return {formats::bits_float(first), formats::power_of_two(exponent - half)};
+    const int half = exponent / 2;  // 63 at most: the product of two second factors meets sums of 0, and must be finite
+    const std::uint32_t first = (bits & 0x807FFFFFU) | (static_cast<std::uint32_t>(exponent - half + 127) << 23);
+    return {formats::bits_float(first), formats::power_of_two(half)};
 }
 
 /// How far a scale's size is from 2^-64 upwards, so that one comparison of the largest of several says whether P ·
