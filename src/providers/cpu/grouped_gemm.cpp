@@ -405,6 +405,15 @@ private:
         }
     }
 
+    /// How far from a tile's K block the one lies that comes next, or one of the next: of few rows the panels' next K
+    /// block, of many rows the next panels' same one.
+    [[nodiscard]] std::int64_t next_tile() const noexcept {
+        if (operands_.packed == nullptr) {
+            return 0;
+        }
+        return rows_.count <= shape_.few_rows() ? packed_.block_bytes : tile_panels_ * packed_.panel_bytes;
+    }
+
     /// \param first of the tile's panels in `group`
     void add_tile(std::int64_t block, std::int64_t place, const PanelGroup& group, std::int64_t first, void* c,
                   bool wide) const {
@@ -415,7 +424,8 @@ private:
                 weights.elements + panel * weights.stride, weights.scales + panel * weights.stride, shape_.depth(block),
                 buffers_.w + panel * panel_columns, kernels.tile_columns);
         }
-        TileCall call{a_of(place), buffers_.w, rows_.count, shape_.depth(block), c, factors_of(place), shape_.combine};
+        TileCall call{a_of(place), buffers_.w, rows_.count, shape_.depth(block), c, factors_of(place), shape_.combine,
+                      weights.elements + next_tile(), weights.stride, line_bytes / line_depths[static_cast<std::size_t>(shape_.w)]};
         if (!wide) {
             kernels.tile_sums(call);
             return;

@@ -77,6 +77,14 @@ struct RowFactor {
     float power;
 };
 
+/// The same K block of some panels, as packed.
+struct PanelGroup {
+    const std::uint8_t* scales;    ///< of the first, (groups, panel_columns); unused where the format has none
+    const std::uint8_t* elements;  ///< of the first, lines
+    std::int64_t stride;           ///< bytes from panel to panel
+    std::int64_t panels;           ///< 2 or 4
+};
+
 /// Sums of some rows with one decoded tile.
 struct TileCall {
     const float* a;            ///< (rows, k_block), decoded; `depth` numbers of a row are used
@@ -86,14 +94,9 @@ struct TileCall {
     void* c;                   ///< (rows, tile_columns), f32 or int32
     const RowFactor* factors;  ///< (rows), for add_scaled
     Combine combine;
-};
-
-/// The same K block of some panels, as packed.
-struct PanelGroup {
-    const std::uint8_t* scales;    ///< of the first, (groups, panel_columns); unused where the format has none
-    const std::uint8_t* elements;  ///< of the first, lines
-    std::int64_t stride;           ///< bytes from panel to panel
-    std::int64_t panels;           ///< 2 or 4
+    const std::uint8_t* next;  ///< of the first panel, as packed: what is decoded next, asked for from memory on the way
+    std::int64_t next_stride;  ///< bytes to the next panel's
+    std::int64_t next_step;    ///< bytes for each k
 };
 
 /// Sums of a few rows with packed panels, decoded in registers.

@@ -66,22 +66,29 @@ inline void combine_sums(const typename S::F (&sums)[Rows][Vectors], void* c, st
 template <class S>
 inline constexpr std::int64_t tile_columns_of = static_cast<std::int64_t>(S::tile_vectors) * S::lanes;
 
-/// `Rows` rows by a tile's vectors: the accumulators fill the register file.
-template <class S, std::size_t Rows>
-void tile_rows(const float* a, const float* b, std::int64_t depth, float* c, const RowFactor* factors,
-               Combine combine) {
+/// `Rows` rows from `row` on by a tile's vectors: the accumulators fill the register file.
+/// \tparam Ask whether to ask for what comes next
+template <class S, std::size_t Rows, bool Ask>
+void tile_rows(const TileCall& call, std::int64_t row) {
     using F = typename S::F;
     constexpr std::size_t vectors = S::tile_vectors;
+    constexpr std::int64_t panels = tile_columns_of<S> / panel_columns;
+    const float* a = call.a + row * k_block;
     F sums[Rows][vectors];
     for (std::size_t r = 0; r < Rows; ++r) {
         for (std::size_t v = 0; v < vectors; ++v) {
             sums[r][v] = S::zero();
         }
     }
-    for (std::int64_t k = 0; k < depth; ++k) {
+    for (std::int64_t k = 0; k < call.depth; ++k) {
+        if constexpr (Ask) {
+            for (std::int64_t panel = 0; panel < panels; ++panel) {
+                S::prefetch(call.next + panel * call.next_stride + k * call.next_step);
+            }
+        }
         F weights[vectors];
         for (std::size_t v = 0; v < vectors; ++v) {
-            weights[v] = S::load(b + k * tile_columns_of<S> + static_cast<std::int64_t>(v) * S::lanes);
+            weights[v] = S::load(call.b + k * tile_columns_of<S> + static_cast<std::int64_t>(v) * S::lanes);
         }
 #pragma GCC unroll 16
         for (std::size_t r = 0; r < Rows; ++r) {
@@ -91,22 +98,23 @@ void tile_rows(const float* a, const float* b, std::int64_t depth, float* c, con
             }
         }
     }
-    combine_sums<S>(sums, c, 0, factors, combine);
+    combine_sums<S>(sums, static_cast<float*>(call.c) + row * tile_columns_of<S>, 0, call.factors + row, call.combine);
 }
 
-/// All rows of a call, in equal steps: 13 rows by 12 are 7 and 6, never 12 and a lone one.
+/// All rows of a call, in equal steps: 13 rows by 12 are 7 and 6, never 12 and a lone one. The first step asks for what
+/// comes next.
 template <class S, std::size_t... Rows>
 void tile_sums(const TileCall& call, std::index_sequence<Rows...> /*rows less one*/) {
-    using Kernel = void (*)(const float*, const float*, std::int64_t, float*, const RowFactor*, Combine);
-    static constexpr Kernel kernels[] = {tile_rows<S, Rows + 1>...};
+    using Kernel = void (*)(const TileCall&, std::int64_t);
+    static constexpr Kernel kernels[] = {tile_rows<S, Rows + 1, false>...};
+    static constexpr Kernel asking[] = {tile_rows<S, Rows + 1, true>...};
     const std::int64_t steps = (call.rows + S::tile_rows - 1) / S::tile_rows;
     const std::int64_t rows_least = call.rows / steps;
     const std::int64_t longer_steps = call.rows % steps;
     std::int64_t row = 0;
     for (std::int64_t step = 0; step < steps; ++step) {
         const std::int64_t rows = rows_least + (step < longer_steps ? 1 : 0);
-        kernels[rows - 1](call.a + row * k_block, call.b, call.depth,
-                          static_cast<float*>(call.c) + row * tile_columns_of<S>, call.factors + row, call.combine);
+        (step == 0 ? asking : kernels)[rows - 1](call, row);
         row += rows;
     }
 }
@@ -168,6 +176,8 @@ void panel_rows(const float* a, std::int64_t depth, const PanelGroup& weights, f
     constexpr std::size_t vectors = panel_vectors<S>;
     constexpr auto line_depth = static_cast<std::int64_t>(line_vectors<E>);
     constexpr std::int64_t group = group_sizes[static_cast<std::size_t>(G)];
+    // A panel's vectors share the numbers of A as far as registers are there for what they decode to.
+    constexpr std::size_t together = vectors * line_vectors<E> <= 4 ? vectors : 1;
     F sums[Rows][Panels * vectors];
     for (std::size_t r = 0; r < Rows; ++r) {
         for (std::size_t v = 0; v < Panels * vectors; ++v) {
@@ -191,12 +201,15 @@ void panel_rows(const float* a, std::int64_t depth, const PanelGroup& weights, f
                 const std::uint8_t* at = line + static_cast<std::int64_t>(p) * weights.stride;
                 S::prefetch(at + S::prefetch_bytes);
 #pragma GCC unroll 4
-                for (std::size_t v = 0; v < vectors; ++v) {
-                    F w[line_vectors<E>];
-                    S::template decode_line<E>(at + static_cast<std::int64_t>(v) * 4 * S::lanes, w);
-                    if constexpr (G != GroupScale::none) {
-                        for (std::size_t i = 0; i < line_vectors<E>; ++i) {
-                            w[i] = S::mul(w[i], scale[p][v]);
+                for (std::size_t first = 0; first < vectors; first += together) {
+                    F w[together][line_vectors<E>];
+#pragma GCC unroll 4
+                    for (std::size_t v = 0; v < together; ++v) {
+                        S::template decode_line<E>(at + static_cast<std::int64_t>(first + v) * 4 * S::lanes, w[v]);
+                        if constexpr (G != GroupScale::none) {
+                            for (std::size_t i = 0; i < line_vectors<E>; ++i) {
+                                w[v][i] = S::mul(w[v][i], scale[p][first + v]);
+                            }
                         }
                     }
 #pragma GCC unroll 8
@@ -204,8 +217,12 @@ void panel_rows(const float* a, std::int64_t depth, const PanelGroup& weights, f
 #pragma GCC unroll 16
                         for (std::size_t r = 0; r < Rows; ++r) {
                             const std::int64_t at_a = static_cast<std::int64_t>(r) * k_block + k;
-                            F& sum = sums[r][p * vectors + v];
-                            sum = S::fma(S::broadcast(a[at_a + static_cast<std::int64_t>(i)]), w[i], sum);
+                            const F ar = S::broadcast(a[at_a + static_cast<std::int64_t>(i)]);
+#pragma GCC unroll 4
+                            for (std::size_t v = 0; v < together; ++v) {
+                                F& sum = sums[r][p * vectors + first + v];
+                                sum = S::fma(ar, w[v][i], sum);
+                            }
                         }
                     }
                 }
