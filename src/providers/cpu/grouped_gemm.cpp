@@ -176,7 +176,13 @@ private:
         const std::int64_t row_bytes = shape_.int8_dot ? int8_k_block : k_block * 2;
         const auto* data =
             shape_.int8_dot ? int8_a_of(place) : reinterpret_cast<const std::uint8_t*>(a_tiles_of(place));
-        return {data, row_bytes, buffer_rows_ * row_bytes, buffer_rows_ / matrix_tile};
+        const bool by_tiles = shape_.matrix->a_by_tiles;
+        return {data,
+                by_tiles ? line_bytes : row_bytes,
+                by_tiles ? matrix_tile * line_bytes : line_bytes,
+                matrix_tile * row_bytes,
+                buffer_rows_ * row_bytes,
+                buffer_rows_ / matrix_tile};
     }
     [[nodiscard]] std::int64_t block_depth_tiles() const noexcept {
         return shape_.block_depth / (matrix_tile * (shape_.int8_dot ? 4 : 2));
@@ -235,6 +241,7 @@ private:
         }
         call.next[0] = next_weights(part, range.begin);
         call.next[1] = next_rows(part, range.begin);
+        call.next_c = buffer_rows_ * shape_.kernels->tile_columns * 4 / line_bytes;
         (shape_.int8_dot                         ? matrix.int8_sums
          : shape_.combine == Combine::add_scaled ? matrix.bf16_scaled_sums
                                                  : matrix.bf16_sums)(call);
@@ -342,8 +349,8 @@ private:
     /// Reads K blocks into places from 0 on.
     void read_a(BlockRange blocks) const {
         if (shape_.int8_dot) {
-            read_int8_blocks(shape_, operands_, rows_, blocks, in_tiles_ ? 0 : 0x80, buffer_rows_ * int8_k_block,
-                             int8_a_of(0));
+            in_tiles_ ? read_int8_tiles(shape_, operands_, rows_, blocks, int8_a_of(0))
+                      : read_int8_blocks(shape_, operands_, rows_, blocks, int8_a_of(0));
         } else if (in_tiles_) {
             read_bf16_blocks(shape_, operands_, rows_, blocks, a_tiles_of(0), wide_rows_of(0));
         } else {

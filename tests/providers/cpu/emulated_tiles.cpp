@@ -36,6 +36,9 @@ float bf16(std::uint16_t code) {
 }
 
 struct Emulated {
+    static constexpr std::int64_t rows_of_task = 512;
+    static constexpr std::int64_t resident_bytes = std::int64_t{512} << 10;
+
     static void begin() { std::memset(&tiles, 0xFF, sizeof tiles); }
     static void end() { std::memset(&tiles, 0xFF, sizeof tiles); }
 
@@ -92,6 +95,8 @@ struct Emulated {
 
 struct EmulatedDot {
     static constexpr std::size_t rows = 12;
+    static constexpr std::int64_t rows_of_task = 256;
+    static constexpr std::int64_t resident_bytes = std::int64_t{256} << 10;
     static constexpr std::int64_t prefetch_bytes = 1024;
     struct F {
         float lane[16];

@@ -2,7 +2,8 @@
 /// The f32 kernels of every instruction set, written once over a type `S` that wraps its vectors.
 ///
 /// `S` lives in an anonymous namespace of the file that is compiled for the instruction set, so every instantiation is
-/// that file's own. It has: `lanes`, `tile_vectors`, `tile_rows`, `direct_rows(Element)`, `panels_of(rows)`; the vector
+/// that file's own. It has: `lanes`, `tile_vectors`, `tile_rows`, `direct_rows(Element)`, `direct_step(Element)`,
+/// `panels_of(rows)`; the vector
 /// `F` of f32 with zero, load, store, broadcast, mul, fma; `decode_row<Element>` (four vectors of consecutive elements,
 /// times 1/unit(Element)); `decode_line<Element>` (`lanes` columns of a line); `scales<GroupScale>`; `add_int`,
 /// `store_f16`, `store_bf16` (to nearest even; every NaN gives 0x7FFF), `prefetch`.
@@ -176,8 +177,8 @@ void panel_rows(const float* a, std::int64_t depth, const PanelGroup& weights, f
     constexpr std::size_t vectors = panel_vectors<S>;
     constexpr auto line_depth = static_cast<std::int64_t>(line_vectors<E>);
     constexpr std::int64_t group = group_sizes[static_cast<std::size_t>(G)];
-    // A panel's vectors share the numbers of A as far as registers are there for what they decode to.
-    constexpr std::size_t together = vectors * line_vectors<E> <= 4 ? vectors : 1;
+    // From three rows on, a panel's vectors share the numbers of A, where registers are there for what they decode to.
+    constexpr std::size_t together = Rows > 2 && vectors * line_vectors<E> <= 4 ? vectors : 1;
     F sums[Rows][Panels * vectors];
     for (std::size_t r = 0; r < Rows; ++r) {
         for (std::size_t v = 0; v < Panels * vectors; ++v) {
@@ -254,15 +255,25 @@ void direct_sums(const PanelCall& call) {
     }
 }
 
+/// All rows of a call, in equal steps.
 template <class S, Element E, GroupScale G, std::size_t... Rows>
-void panel_sums(const PanelCall& call, std::index_sequence<Rows...> /*rows less one*/) {
+void panel_sums(PanelCall call, std::index_sequence<Rows...> /*rows less one*/) {
     static constexpr void (*kernels[])(const PanelCall&) = {direct_sums<S, E, G, Rows + 1>...};
-    kernels[call.rows - 1](call);
+    constexpr auto most = static_cast<std::int64_t>(sizeof...(Rows));
+    std::int64_t rest = call.rows;
+    for (std::int64_t steps = (rest + most - 1) / most; steps > 0; --steps) {
+        call.rows = (rest + steps - 1) / steps;
+        kernels[call.rows - 1](call);
+        rest -= call.rows;
+        call.a += call.rows * k_block;
+        call.c = static_cast<float*>(call.c) + call.rows * tile_columns_of<S>;
+        call.factors += call.rows;
+    }
 }
 
 template <class S, Element E, GroupScale G>
 void panel_sums(const PanelCall& call) {
-    panel_sums<S, E, G>(call, std::make_index_sequence<S::direct_rows(E)>{});
+    panel_sums<S, E, G>(call, std::make_index_sequence<S::direct_step(E)>{});
 }
 
 template <class S, Element E>
