@@ -169,10 +169,16 @@ void decode_panel(const std::uint8_t* elements, const std::uint8_t* scales, std:
     }
 }
 
+/// What a step of a panel's lines asks for: at k, what lies `first` + k · `step` bytes after the panel's first line.
+struct Ahead {
+    std::int64_t first;
+    std::int64_t step;
+};
+
 /// `Rows` rows by `Panels` panels over a K block, weights decoded in registers.
 template <class S, Element E, GroupScale G, std::size_t Rows, std::size_t Panels>
-void panel_rows(const float* a, std::int64_t depth, const PanelGroup& weights, float* c, std::int64_t c_tile,
-                const RowFactor* factors, Combine combine) {
+void panel_rows(const float* a, std::int64_t depth, const PanelGroup& weights, Ahead ahead, float* c,
+                std::int64_t c_tile, const RowFactor* factors, Combine combine) {
     using F = typename S::F;
     constexpr std::size_t vectors = panel_vectors<S>;
     constexpr auto line_depth = static_cast<std::int64_t>(line_vectors<E>);
@@ -199,8 +205,9 @@ void panel_rows(const float* a, std::int64_t depth, const PanelGroup& weights, f
             const std::uint8_t* line = weights.elements + k / line_depth * line_bytes;
 #pragma GCC unroll 4
             for (std::size_t p = 0; p < Panels; ++p) {
-                const std::uint8_t* at = line + static_cast<std::int64_t>(p) * weights.stride;
-                S::prefetch(at + S::prefetch_bytes);
+                const std::int64_t panel = static_cast<std::int64_t>(p) * weights.stride;
+                const std::uint8_t* at = line + panel;
+                S::prefetch(weights.elements + panel + ahead.first + k * ahead.step);
 #pragma GCC unroll 4
                 for (std::size_t first = 0; first < vectors; first += together) {
                     F w[together][line_vectors<E>];
@@ -235,7 +242,7 @@ void panel_rows(const float* a, std::int64_t depth, const PanelGroup& weights, f
 
 /// All panels of a call, as many at a time as the accumulators of its rows leave room for.
 template <class S, Element E, GroupScale G, std::size_t Rows>
-void direct_sums(const PanelCall& call) {
+void direct_sums(const PanelCall& call, Ahead ahead) {
     constexpr std::int64_t tile_panels = tile_columns_of<S> / panel_columns;
     constexpr std::int64_t most = S::panels_of(Rows);
     PanelGroup weights = call.weights;
@@ -243,10 +250,10 @@ void direct_sums(const PanelCall& call) {
         auto* c = static_cast<float*>(call.c) + panel / tile_panels * call.c_tile;
         const bool whole = most <= call.weights.panels - panel;
         if (whole) {
-            panel_rows<S, E, G, Rows, most>(call.a, call.depth, weights, c, call.c_tile, call.factors, call.combine);
+            panel_rows<S, E, G, Rows, most>(call.a, call.depth, weights, ahead, c, call.c_tile, call.factors, call.combine);
         } else {
             // Panels come in pairs.
-            panel_rows<S, E, G, Rows, 2>(call.a, call.depth, weights, c, call.c_tile, call.factors, call.combine);
+            panel_rows<S, E, G, Rows, 2>(call.a, call.depth, weights, ahead, c, call.c_tile, call.factors, call.combine);
         }
         const std::int64_t step = whole ? most : 2;
         panel += step;
@@ -255,15 +262,23 @@ void direct_sums(const PanelCall& call) {
     }
 }
 
-/// All rows of a call, in equal steps.
+/// All rows of a call, in equal steps. One step asks for lines a little ahead; each of several for its share of the next
+/// K block, for the others find the lines of this one in the cache.
 template <class S, Element E, GroupScale G, std::size_t... Rows>
 void panel_sums(PanelCall call, std::index_sequence<Rows...> /*rows less one*/) {
-    static constexpr void (*kernels[])(const PanelCall&) = {direct_sums<S, E, G, Rows + 1>...};
+    static constexpr void (*kernels[])(const PanelCall&, Ahead) = {direct_sums<S, E, G, Rows + 1>...};
     constexpr auto most = static_cast<std::int64_t>(sizeof...(Rows));
+    constexpr std::int64_t bytes_of_k = line_bytes / line_depths[static_cast<std::size_t>(E)];
+    const std::int64_t all_steps = (call.rows + most - 1) / most;
+    Ahead ahead{S::prefetch_bytes, bytes_of_k};
+    if (all_steps > 1) {
+        ahead = {call.depth * bytes_of_k, bytes_of_k / all_steps};
+    }
     std::int64_t rest = call.rows;
-    for (std::int64_t steps = (rest + most - 1) / most; steps > 0; --steps) {
+    for (std::int64_t steps = all_steps; steps > 0; --steps) {
         call.rows = (rest + steps - 1) / steps;
-        kernels[call.rows - 1](call);
+        kernels[call.rows - 1](call, ahead);
+        ahead.first += call.depth * ahead.step;
         rest -= call.rows;
         call.a += call.rows * k_block;
         call.c = static_cast<float*>(call.c) + call.rows * tile_columns_of<S>;
