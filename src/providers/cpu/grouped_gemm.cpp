@@ -333,7 +333,7 @@ private:
     /// The buffers have places for a K block's rows: as many as K blocks of A are read at a time, all of few rows.
     [[nodiscard]] float* a_of(std::int64_t place) const { return buffers_.a + place * rows_.count * k_block; }
     [[nodiscard]] std::uint8_t* int8_a_of(std::int64_t place) const {
-        return reinterpret_cast<std::uint8_t*>(buffers_.a) + place * buffer_rows_ * int8_k_block;
+        return reinterpret_cast<std::uint8_t*>(buffers_.a) + place * buffer_rows_ * shape_.int8_row_bytes();
     }
     [[nodiscard]] std::uint16_t* a_tiles_of(std::int64_t place) const {
         return buffers_.a_tiles + place * buffer_rows_ * k_block;
@@ -396,7 +396,7 @@ private:
             return;
         }
         if (shape_.int8_dot) {
-            shape_.family->int8_sums({int8_a_of(place), rows_.count, shape_.lines(block), weights,
+            shape_.family->int8->sums({int8_a_of(place), rows_.count, shape_.lines(block), weights,
                                       reinterpret_cast<std::int32_t*>(c_of(c_panel)), c_tile_});
             return;
         }

@@ -170,6 +170,37 @@ void read_bf16_blocks(const Shape& shape, const CallOperands& operands, const Ro
     }
 }
 
+namespace {
+
+// The rest of a K block meets the padding of W's last line: any number will do.
+void add_128(const std::uint8_t* from, std::int64_t depth, std::uint8_t* to) {
+    for (std::int64_t k = 0; k < depth; ++k) {
+        to[k] = from[k] ^ 0x80;
+    }
+    std::fill(to + depth, to + int8_k_block, std::uint8_t{0});
+}
+
+/// To int16, of four k those of 0, 2, 1, 3.
+void widen(const std::uint8_t* from, std::int64_t depth, std::uint8_t* to) {
+    std::array<std::uint8_t, int8_k_block> rest{};
+    if (depth < int8_k_block) {
+        std::copy_n(from, depth, rest.begin());
+        from = rest.data();
+    }
+    for (std::int64_t k = 0; k < int8_k_block; k += 4) {
+        std::uint32_t four = 0;
+        std::memcpy(&four, from + k, sizeof four);
+        const auto low_of_sixteen = [](std::uint32_t bytes) {
+            // Of either byte's sign the eight bits above it.
+            return bytes | ((bytes >> 7 & 0x00010001U) * 0xFF00U);
+        };
+        const std::uint32_t pairs[2] = {low_of_sixteen(four & 0x00FF00FFU), low_of_sixteen(four >> 8 & 0x00FF00FFU)};
+        std::memcpy(to + 2 * k, pairs, sizeof pairs);
+    }
+}
+
+}  // namespace
+
 void read_int8_blocks(const Shape& shape, const CallOperands& operands, const RowRange& rows, BlockRange blocks,
                       std::uint8_t* out) {
     for (std::int64_t i = 0; i < rows.count; ++i) {
@@ -177,12 +208,8 @@ void read_int8_blocks(const Shape& shape, const CallOperands& operands, const Ro
             const std::int64_t block = blocks.begin + place;
             const std::int64_t depth = shape.depth(block);
             const std::uint8_t* from = operands.a + (rows.begin + i) * shape.a_row_bytes + block * int8_k_block;
-            std::uint8_t* to = out + (place * rows.count + i) * int8_k_block;
-            for (std::int64_t k = 0; k < depth; ++k) {
-                to[k] = from[k] ^ 0x80;
-            }
-            // What meets the padding of W's last line: any number will do.
-            std::fill(to + depth, to + int8_k_block, std::uint8_t{0});
+            std::uint8_t* to = out + (place * rows.count + i) * shape.int8_row_bytes();
+            shape.family->int8->a_bytes == 1 ? add_128(from, depth, to) : widen(from, depth, to);
         }
     }
 }

@@ -96,7 +96,7 @@ struct BlockRange {
 void read_bf16_blocks(const Shape& shape, const CallOperands& operands, const RowRange& rows, BlockRange blocks,
                       std::uint16_t* out, std::uint8_t* wide);
 
-/// Copies some K blocks of some rows of int8, row by row, 128 added to each number.
+/// Copies some K blocks of some rows of int8, row by row, as the family's Int8Kernels take them.
 /// \param[out] out (blocks.count, rows.count, int8_k_block)
 void read_int8_blocks(const Shape& shape, const CallOperands& operands, const RowRange& rows, BlockRange blocks,
                       std::uint8_t* out);

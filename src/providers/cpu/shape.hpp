@@ -112,6 +112,10 @@ struct Shape {
     [[nodiscard]] static std::int64_t whole_tiles(std::int64_t rows) noexcept {
         return (rows + matrix_tile - 1) / matrix_tile * matrix_tile;
     }
+    /// Bytes of a K block of a row of A, where int8 is multiplied as such.
+    [[nodiscard]] std::int64_t int8_row_bytes() const noexcept {
+        return matrix != nullptr ? int8_k_block : int8_k_block * family->int8->a_bytes;
+    }
     /// Bytes of a row of as many K blocks as many rows take at a time.
     [[nodiscard]] std::int64_t deep_row_bytes() const noexcept {
         return deep_blocks() * (int8_dot ? int8_k_block : k_block * 2);

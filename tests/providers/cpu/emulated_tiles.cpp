@@ -161,9 +161,9 @@ const std::vector<const cpu::KernelFamily*>& emulated_families() {
         static const cpu::MatrixKernels dots_of_arrays = cpu::make_dot_kernels<EmulatedDot>();
         for (const cpu::KernelFamily* family : cpu::available_families()) {
             if (std::string_view(family->name) == "avx512_vnni" && cpu_features().gfni) {
-                static const cpu::KernelFamily amx{"amx_emulated", family->f32, family->int8_sums, &tiles_of_arrays,
+                static const cpu::KernelFamily amx{"amx_emulated", family->f32, family->int8, &tiles_of_arrays,
                                                    &cpu::avx512_bf16_decoders};
-                static const cpu::KernelFamily dot{"avx512_bf16_emulated", family->f32, family->int8_sums,
+                static const cpu::KernelFamily dot{"avx512_bf16_emulated", family->f32, family->int8,
                                                    &dots_of_arrays, &cpu::avx512_bf16_decoders};
                 list = {&amx, &dot};
             }

@@ -113,7 +113,7 @@ struct PanelCall {
 
 /// Sums of rows of int8 with packed panels of int8. C += P, int32.
 struct Int8Call {
-    const std::uint8_t* a;  ///< (rows, int8_k_block), each number plus 128
+    const std::uint8_t* a;  ///< (rows, int8_k_block), as Int8Kernels say
     std::int64_t rows;      ///< ≥ 1
     std::int64_t lines;     ///< 1 … int8_k_block / 4
     PanelGroup weights;     ///< 0 from K's end to the end of the last line
@@ -273,13 +273,19 @@ struct MatrixKernels {
     std::int64_t (*bf16_scaled_stream)(const StreamCall&);
 };
 
+/// One instruction set's products of int8.
+struct Int8Kernels {
+    void (*sums)(const Int8Call&);
+    std::int64_t a_bytes;  ///< of a number of A: 1, plus 128, or 2, as int16 and of four k in the order 0, 2, 1, 3
+};
+
 /// What a machine's fastest instructions for each kind of product are.
 struct KernelFamily {
     const char* name;
     const FloatKernels* f32;
-    void (*int8_sums)(const Int8Call&);  ///< null: int8 is multiplied in f32
-    const MatrixKernels* matrix;         ///< null: there are no tiles; else f32's tile_columns are 32
-    const Bf16Decoders* bf16;            ///< what tiles are filled with; null without them
+    const Int8Kernels* int8;      ///< null: int8 is multiplied in f32
+    const MatrixKernels* matrix;  ///< null: there are no tiles; else f32's tile_columns are 32
+    const Bf16Decoders* bf16;     ///< what tiles are filled with; null without them
 };
 
 }  // namespace moegemm::cpu
