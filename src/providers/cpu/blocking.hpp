@@ -63,7 +63,8 @@ struct TaskGrid {
         first_task.back() = blocks;
         TaskGrid grid{cut, most_columns_of_task(shape) / panel_columns, 0, m_indptr, first_task};
         const std::int64_t c_rows = Shape::whole_tiles(std::min(most_rows, cut.most));
-        while (grid.panels_of_task > group_panels && grid.panels_of_task * panel_columns * c_rows * 4 > most_c_of_task) {
+        while (grid.panels_of_task > group_panels &&
+               grid.panels_of_task * panel_columns * c_rows * 4 > most_c_of_task) {
             grid.panels_of_task /= 2;
         }
         const std::int64_t each = most_rows <= shape.few_rows() ? wanted_tasks_of_few_rows : wanted_tasks_per_thread;

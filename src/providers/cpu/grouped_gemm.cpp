@@ -397,7 +397,7 @@ private:
         }
         if (shape_.int8_dot) {
             shape_.family->int8->sums({int8_a_of(place), rows_.count, shape_.lines(block), weights,
-                                      reinterpret_cast<std::int32_t*>(c_of(c_panel)), c_tile_});
+                                       reinterpret_cast<std::int32_t*>(c_of(c_panel)), c_tile_});
             return;
         }
         const bool wide = find_wide(block, place, weights, OrdinaryScales::of_f32(shape_.w));
@@ -431,8 +431,21 @@ private:
                 weights.elements + panel * weights.stride, weights.scales + panel * weights.stride, shape_.depth(block),
                 buffers_.w + panel * panel_columns, kernels.tile_columns);
         }
-        TileCall call{a_of(place), buffers_.w, rows_.count, shape_.depth(block), c, factors_of(place), shape_.combine,
-                      weights.elements + next_tile(), weights.stride, line_bytes / line_depths[static_cast<std::size_t>(shape_.w)]};
+        for (std::int64_t byte = 0; byte < shape_.groups(block) * panel_columns; byte += line_bytes) {
+            for (std::int64_t panel = 0; panel < tile_panels_; ++panel) {
+                __builtin_prefetch(weights.scales + next_tile() + panel * weights.stride + byte);
+            }
+        }
+        TileCall call{a_of(place),
+                      buffers_.w,
+                      rows_.count,
+                      shape_.depth(block),
+                      c,
+                      factors_of(place),
+                      shape_.combine,
+                      weights.elements + next_tile(),
+                      weights.stride,
+                      line_bytes / line_depths[static_cast<std::size_t>(shape_.w)]};
         if (!wide) {
             kernels.tile_sums(call);
             return;

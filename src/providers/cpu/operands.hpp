@@ -89,10 +89,9 @@ struct BlockRange {
     std::int64_t count;
 };
 
-/// The same of some K blocks, row by row or tile by tile, to bf16 for products of tiles; zero, too, in the rows that fill
-/// the last tile.
-/// \param[out] out  (blocks.count, whole_tiles(rows.count), k_block)
-/// \param[out] wide (blocks.count, rows.count)
+/// The same of some K blocks, row by row or tile by tile, to bf16 for products of tiles; zero, too, in the rows that
+/// fill the last tile. \param[out] out  (blocks.count, whole_tiles(rows.count), k_block) \param[out] wide
+/// (blocks.count, rows.count)
 void read_bf16_blocks(const Shape& shape, const CallOperands& operands, const RowRange& rows, BlockRange blocks,
                       std::uint16_t* out, std::uint8_t* wide);
 

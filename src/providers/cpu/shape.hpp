@@ -102,7 +102,8 @@ struct Shape {
     }
     /// Room for them, of any number of rows up to `most_rows`: rows of a K block.
     [[nodiscard]] std::int64_t resident_lines(std::int64_t most_rows) const noexcept {
-        return matrix == nullptr ? most_rows : std::max(matrix->resident_bytes / deep_row_bytes(), most_rows) * deep_blocks();
+        return matrix == nullptr ? most_rows
+                                 : std::max(matrix->resident_bytes / deep_row_bytes(), most_rows) * deep_blocks();
     }
     /// The most rows that are few.
     [[nodiscard]] std::int64_t few_rows() const noexcept {

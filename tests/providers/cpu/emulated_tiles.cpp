@@ -163,8 +163,8 @@ const std::vector<const cpu::KernelFamily*>& emulated_families() {
             if (std::string_view(family->name) == "avx512_vnni" && cpu_features().gfni) {
                 static const cpu::KernelFamily amx{"amx_emulated", family->f32, family->int8, &tiles_of_arrays,
                                                    &cpu::avx512_bf16_decoders};
-                static const cpu::KernelFamily dot{"avx512_bf16_emulated", family->f32, family->int8,
-                                                   &dots_of_arrays, &cpu::avx512_bf16_decoders};
+                static const cpu::KernelFamily dot{"avx512_bf16_emulated", family->f32, family->int8, &dots_of_arrays,
+                                                   &cpu::avx512_bf16_decoders};
                 list = {&amx, &dot};
             }
         }

@@ -25,9 +25,10 @@ constexpr KernelFamily generic_family{"generic", &generic_kernels, nullptr, null
 constexpr KernelFamily avx2_family{"avx2", &avx2_kernels, &avx2_int8_kernels, nullptr, nullptr};
 constexpr KernelFamily avx512_family{"avx512", &avx512_kernels, nullptr, nullptr, nullptr};
 constexpr KernelFamily avx512_vnni_family{"avx512_vnni", &avx512_kernels, &avx512_vnni_int8_kernels, nullptr, nullptr};
-constexpr KernelFamily avx512_bf16_family{"avx512_bf16", &avx512_kernels, &avx512_vnni_int8_kernels, &avx512_bf16_kernels,
-                                          &avx512_bf16_decoders};
-constexpr KernelFamily amx_family{"amx", &avx512_kernels, &avx512_vnni_int8_kernels, &amx_kernels, &avx512_bf16_decoders};
+constexpr KernelFamily avx512_bf16_family{"avx512_bf16", &avx512_kernels, &avx512_vnni_int8_kernels,
+                                          &avx512_bf16_kernels, &avx512_bf16_decoders};
+constexpr KernelFamily amx_family{"amx", &avx512_kernels, &avx512_vnni_int8_kernels, &amx_kernels,
+                                  &avx512_bf16_decoders};
 #endif
 
 struct Families {

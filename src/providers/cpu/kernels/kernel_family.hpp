@@ -94,7 +94,8 @@ struct TileCall {
     void* c;                   ///< (rows, tile_columns), f32 or int32
     const RowFactor* factors;  ///< (rows), for add_scaled
     Combine combine;
-    const std::uint8_t* next;  ///< of the first panel, as packed: what is decoded next, asked for from memory on the way
+    const std::uint8_t*
+        next;  ///< of the first panel, as packed: what is decoded next, asked for from memory on the way
     std::int64_t next_stride;  ///< bytes to the next panel's
     std::int64_t next_step;    ///< bytes for each k
 };

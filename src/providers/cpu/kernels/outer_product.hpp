@@ -250,10 +250,12 @@ void direct_sums(const PanelCall& call, Ahead ahead) {
         auto* c = static_cast<float*>(call.c) + panel / tile_panels * call.c_tile;
         const bool whole = most <= call.weights.panels - panel;
         if (whole) {
-            panel_rows<S, E, G, Rows, most>(call.a, call.depth, weights, ahead, c, call.c_tile, call.factors, call.combine);
+            panel_rows<S, E, G, Rows, most>(call.a, call.depth, weights, ahead, c, call.c_tile, call.factors,
+                                            call.combine);
         } else {
             // Panels come in pairs.
-            panel_rows<S, E, G, Rows, 2>(call.a, call.depth, weights, ahead, c, call.c_tile, call.factors, call.combine);
+            panel_rows<S, E, G, Rows, 2>(call.a, call.depth, weights, ahead, c, call.c_tile, call.factors,
+                                         call.combine);
         }
         const std::int64_t step = whole ? most : 2;
         panel += step;
@@ -262,8 +264,8 @@ void direct_sums(const PanelCall& call, Ahead ahead) {
     }
 }
 
-/// All rows of a call, in equal steps. One step asks for lines a little ahead; each of several for its share of the next
-/// K block, for the others find the lines of this one in the cache.
+/// All rows of a call, in equal steps. One step asks for lines a little ahead; each of several for its share of the
+/// next K block, for the others find the lines of this one in the cache.
 template <class S, Element E, GroupScale G, std::size_t... Rows>
 void panel_sums(PanelCall call, std::index_sequence<Rows...> /*rows less one*/) {
     static constexpr void (*kernels[])(const PanelCall&, Ahead) = {direct_sums<S, E, G, Rows + 1>...};

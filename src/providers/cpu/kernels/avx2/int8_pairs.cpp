@@ -1,5 +1,5 @@
-// Int8 for AVX2: VPMADDWD multiplies pairs of int16 and adds their products, exactly, where VPMADDUBSW saturates. A line's
-// bytes become two vectors of int16, of the even and of the odd k, which meet A's numbers in that order.
+// Int8 for AVX2: VPMADDWD multiplies pairs of int16 and adds their products, exactly, where VPMADDUBSW saturates. A
+// line's bytes become two vectors of int16, of the even and of the odd k, which meet A's numbers in that order.
 #include <immintrin.h>
 
 #include <array>

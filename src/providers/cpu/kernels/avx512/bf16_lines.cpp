@@ -94,7 +94,8 @@ void decode_row(const std::uint8_t* elements, std::int64_t count, const float* s
     std::int64_t k = 0;
     const auto scales_from = [&] { return scales == nullptr ? nullptr : scales + (k >> group_shift); };
     for (; k + row_step <= count; k += row_step) {
-        finish_step<E>(elements + k * bits / 8, row_step, scales_from(), group_shift, order, stride, out + k / 32 * stride);
+        finish_step<E>(elements + k * bits / 8, row_step, scales_from(), group_shift, order, stride,
+                       out + k / 32 * stride);
     }
     if (k < count) {
         // The row's last elements may be the last bytes of the tensor.
