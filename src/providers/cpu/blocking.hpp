@@ -16,9 +16,9 @@ struct RowBlocks {
     std::int64_t multiple;  ///< of rows, where a block ends, unless the expert ends
 
     /// 240 rows of a K block take 120 KiB as f32: with C beside it, what a second-level cache holds. A multiple of
-    /// every kernel's rows. Tiles have a height of their own, and 16 of them take as much as bf16.
+    /// every kernel's rows. Tiles have a height and caches of their own.
     [[nodiscard]] static RowBlocks of(const Shape& shape) noexcept {
-        return shape.matrix != nullptr ? RowBlocks{16 * matrix_tile, matrix_tile} : RowBlocks{240, 1};
+        return shape.matrix != nullptr ? RowBlocks{shape.matrix->rows_of_task, matrix_tile} : RowBlocks{240, 1};
     }
     [[nodiscard]] constexpr std::int64_t count(std::int64_t rows) const noexcept { return (rows + most - 1) / most; }
     /// First row of block `block` of `count(rows)`; `rows` for the one after the last. Rounding up moves the ends of a
@@ -34,6 +34,7 @@ struct RowBlocks {
 [[nodiscard]] inline std::int64_t most_columns_of_task(const Shape& shape) noexcept {
     return shape.matrix != nullptr ? 1024 : 512;
 }
+inline constexpr std::int64_t most_c_of_task = std::int64_t{1} << 20;
 /// Tasks for each of several threads: few of them would end unevenly, many would decode A often, which costs little
 /// where no expert has more than few rows.
 inline constexpr std::int64_t wanted_tasks_per_thread = 6;
@@ -61,6 +62,11 @@ struct TaskGrid {
         }
         first_task.back() = blocks;
         TaskGrid grid{cut, most_columns_of_task(shape) / panel_columns, 0, m_indptr, first_task};
+        const std::int64_t c_rows = Shape::whole_tiles(std::min(most_rows, cut.most));
+        while (grid.panels_of_task > group_panels &&
+               grid.panels_of_task * panel_columns * c_rows * 4 > most_c_of_task) {
+            grid.panels_of_task /= 2;
+        }
         const std::int64_t each = most_rows <= shape.few_rows() ? wanted_tasks_of_few_rows : wanted_tasks_per_thread;
         const std::int64_t wanted = threads == 1 ? 1 : each * threads;
         const auto groups = [&] { return (shape.panels + grid.panels_of_task - 1) / grid.panels_of_task; };

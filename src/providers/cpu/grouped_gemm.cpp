@@ -176,7 +176,13 @@ private:
         const std::int64_t row_bytes = shape_.int8_dot ? int8_k_block : k_block * 2;
         const auto* data =
             shape_.int8_dot ? int8_a_of(place) : reinterpret_cast<const std::uint8_t*>(a_tiles_of(place));
-        return {data, row_bytes, buffer_rows_ * row_bytes, buffer_rows_ / matrix_tile};
+        const bool by_tiles = shape_.matrix->a_by_tiles;
+        return {data,
+                by_tiles ? line_bytes : row_bytes,
+                by_tiles ? matrix_tile * line_bytes : line_bytes,
+                matrix_tile * row_bytes,
+                buffer_rows_ * row_bytes,
+                buffer_rows_ / matrix_tile};
     }
     [[nodiscard]] std::int64_t block_depth_tiles() const noexcept {
         return shape_.block_depth / (matrix_tile * (shape_.int8_dot ? 4 : 2));
@@ -235,6 +241,7 @@ private:
         }
         call.next[0] = next_weights(part, range.begin);
         call.next[1] = next_rows(part, range.begin);
+        call.next_c = buffer_rows_ * shape_.kernels->tile_columns * 4 / line_bytes;
         (shape_.int8_dot                         ? matrix.int8_sums
          : shape_.combine == Combine::add_scaled ? matrix.bf16_scaled_sums
                                                  : matrix.bf16_sums)(call);
@@ -326,7 +333,7 @@ private:
     /// The buffers have places for a K block's rows: as many as K blocks of A are read at a time, all of few rows.
     [[nodiscard]] float* a_of(std::int64_t place) const { return buffers_.a + place * rows_.count * k_block; }
     [[nodiscard]] std::uint8_t* int8_a_of(std::int64_t place) const {
-        return reinterpret_cast<std::uint8_t*>(buffers_.a) + place * buffer_rows_ * int8_k_block;
+        return reinterpret_cast<std::uint8_t*>(buffers_.a) + place * buffer_rows_ * shape_.int8_row_bytes();
     }
     [[nodiscard]] std::uint16_t* a_tiles_of(std::int64_t place) const {
         return buffers_.a_tiles + place * buffer_rows_ * k_block;
@@ -342,8 +349,8 @@ private:
     /// Reads K blocks into places from 0 on.
     void read_a(BlockRange blocks) const {
         if (shape_.int8_dot) {
-            read_int8_blocks(shape_, operands_, rows_, blocks, in_tiles_ ? 0 : 0x80, buffer_rows_ * int8_k_block,
-                             int8_a_of(0));
+            in_tiles_ ? read_int8_tiles(shape_, operands_, rows_, blocks, int8_a_of(0))
+                      : read_int8_blocks(shape_, operands_, rows_, blocks, int8_a_of(0));
         } else if (in_tiles_) {
             read_bf16_blocks(shape_, operands_, rows_, blocks, a_tiles_of(0), wide_rows_of(0));
         } else {
@@ -389,8 +396,8 @@ private:
             return;
         }
         if (shape_.int8_dot) {
-            shape_.family->int8_sums({int8_a_of(place), rows_.count, shape_.lines(block), weights,
-                                      reinterpret_cast<std::int32_t*>(c_of(c_panel)), c_tile_});
+            shape_.family->int8->sums({int8_a_of(place), rows_.count, shape_.lines(block), weights,
+                                       reinterpret_cast<std::int32_t*>(c_of(c_panel)), c_tile_});
             return;
         }
         const bool wide = find_wide(block, place, weights, OrdinaryScales::of_f32(shape_.w));
@@ -405,6 +412,15 @@ private:
         }
     }
 
+    /// How far from a tile's K block the one lies that comes next, or one of the next: of few rows the panels' next K
+    /// block, of many rows the next panels' same one.
+    [[nodiscard]] std::int64_t next_tile() const noexcept {
+        if (operands_.packed == nullptr) {
+            return 0;
+        }
+        return rows_.count <= shape_.few_rows() ? packed_.block_bytes : tile_panels_ * packed_.panel_bytes;
+    }
+
     /// \param first of the tile's panels in `group`
     void add_tile(std::int64_t block, std::int64_t place, const PanelGroup& group, std::int64_t first, void* c,
                   bool wide) const {
@@ -415,7 +431,21 @@ private:
                 weights.elements + panel * weights.stride, weights.scales + panel * weights.stride, shape_.depth(block),
                 buffers_.w + panel * panel_columns, kernels.tile_columns);
         }
-        TileCall call{a_of(place), buffers_.w, rows_.count, shape_.depth(block), c, factors_of(place), shape_.combine};
+        for (std::int64_t byte = 0; byte < shape_.groups(block) * panel_columns; byte += line_bytes) {
+            for (std::int64_t panel = 0; panel < tile_panels_; ++panel) {
+                __builtin_prefetch(weights.scales + next_tile() + panel * weights.stride + byte);
+            }
+        }
+        TileCall call{a_of(place),
+                      buffers_.w,
+                      rows_.count,
+                      shape_.depth(block),
+                      c,
+                      factors_of(place),
+                      shape_.combine,
+                      weights.elements + next_tile(),
+                      weights.stride,
+                      line_bytes / line_depths[static_cast<std::size_t>(shape_.w)]};
         if (!wide) {
             kernels.tile_sums(call);
             return;

@@ -119,14 +119,42 @@ void read_a_block(const Shape& shape, const CallOperands& operands, const RowRan
     }
 }
 
+namespace {
+
+/// Fills the rows after the last one up to the end of its tile with zeros.
+/// \param block of whole tiles of rows of `row_bytes` bytes, tile by tile or row by row
+void clear_rest(std::int64_t rows, std::int64_t row_bytes, bool by_tiles, std::uint8_t* block) {
+    const std::int64_t whole = Shape::whole_tiles(rows);
+    if (!by_tiles || rows == whole) {
+        std::fill(block + rows * row_bytes, block + whole * row_bytes, std::uint8_t{0});
+        return;
+    }
+    const std::int64_t in_tile = rows % matrix_tile * line_bytes;
+    std::uint8_t* last = block + (whole - matrix_tile) * row_bytes;
+    for (std::int64_t at = 0; at < matrix_tile * row_bytes; at += matrix_tile * line_bytes) {
+        std::fill(last + at + in_tile, last + at + matrix_tile * line_bytes, std::uint8_t{0});
+    }
+}
+
+/// Where a row begins in a block of rows of `row_bytes` bytes that lies tile by tile.
+std::int64_t row_in_tiles(std::int64_t row, std::int64_t row_bytes) noexcept {
+    return row / matrix_tile * matrix_tile * row_bytes + row % matrix_tile * line_bytes;
+}
+
+}  // namespace
+
 void read_bf16_blocks(const Shape& shape, const CallOperands& operands, const RowRange& rows, BlockRange blocks,
                       std::uint16_t* out, std::uint8_t* wide) {
     const DecodeRowBf16 decode = shape.family->bf16->row[static_cast<std::size_t>(shape.a)];
     const bool grouped = shape.a_grouped();
+    const bool by_tiles = shape.matrix->a_by_tiles;
+    constexpr std::int64_t line = line_bytes / 2;
+    const std::int64_t stride = by_tiles ? matrix_tile * line : line;
     const PairOrder order = shape.w == Element::e2m1 ? PairOrder::of_e2m1 : PairOrder::consecutive;
     const std::int64_t block_size = Shape::whole_tiles(rows.count) * k_block;
     for (std::int64_t i = 0; i < rows.count; ++i) {
         const std::int64_t row = rows.begin + i;
+        std::uint16_t* row_out = out + (by_tiles ? row_in_tiles(i, k_block * 2) / 2 : i * k_block);
         for (std::int64_t place = 0; place < blocks.count; ++place) {
             const std::int64_t block = blocks.begin + place;
             std::array<float, groups_at_most> scale{};
@@ -134,33 +162,81 @@ void read_bf16_blocks(const Shape& shape, const CallOperands& operands, const Ro
             wide[place * rows.count + i] =
                 grouped && scales.decode(a_scale_codes(shape, operands, rows, row, block), scale) ? 1 : 0;
             decode(operands.a + row * shape.a_row_bytes + block_offset(shape.a, block), shape.depth(block),
-                   grouped ? scale.data() : nullptr, shape.group_shift, order, out + place * block_size + i * k_block);
+                   grouped ? scale.data() : nullptr, shape.group_shift, order, stride, row_out + place * block_size);
         }
     }
     for (std::int64_t place = 0; place < blocks.count; ++place) {
-        std::uint16_t* block = out + place * block_size;
-        std::fill(block + rows.count * k_block, block + block_size, std::uint16_t{0});
+        clear_rest(rows.count, k_block * 2, by_tiles, reinterpret_cast<std::uint8_t*>(out + place * block_size));
     }
 }
 
+namespace {
+
+// The rest of a K block meets the padding of W's last line: any number will do.
+void add_128(const std::uint8_t* from, std::int64_t depth, std::uint8_t* to) {
+    for (std::int64_t k = 0; k < depth; ++k) {
+        to[k] = from[k] ^ 0x80;
+    }
+    std::fill(to + depth, to + int8_k_block, std::uint8_t{0});
+}
+
+/// To int16, of four k those of 0, 2, 1, 3.
+void widen(const std::uint8_t* from, std::int64_t depth, std::uint8_t* to) {
+    std::array<std::uint8_t, int8_k_block> rest{};
+    if (depth < int8_k_block) {
+        std::copy_n(from, depth, rest.begin());
+        from = rest.data();
+    }
+    for (std::int64_t k = 0; k < int8_k_block; k += 4) {
+        std::uint32_t four = 0;
+        std::memcpy(&four, from + k, sizeof four);
+        const auto low_of_sixteen = [](std::uint32_t bytes) {
+            // Of either byte's sign the eight bits above it.
+            return bytes | ((bytes >> 7 & 0x00010001U) * 0xFF00U);
+        };
+        const std::uint32_t pairs[2] = {low_of_sixteen(four & 0x00FF00FFU), low_of_sixteen(four >> 8 & 0x00FF00FFU)};
+        std::memcpy(to + 2 * k, pairs, sizeof pairs);
+    }
+}
+
+}  // namespace
+
 void read_int8_blocks(const Shape& shape, const CallOperands& operands, const RowRange& rows, BlockRange blocks,
-                      std::uint8_t flip, std::int64_t block_size, std::uint8_t* out) {
+                      std::uint8_t* out) {
     for (std::int64_t i = 0; i < rows.count; ++i) {
         for (std::int64_t place = 0; place < blocks.count; ++place) {
             const std::int64_t block = blocks.begin + place;
             const std::int64_t depth = shape.depth(block);
             const std::uint8_t* from = operands.a + (rows.begin + i) * shape.a_row_bytes + block * int8_k_block;
-            std::uint8_t* to = out + place * block_size + i * int8_k_block;
-            if (flip == 0) {
-                std::memcpy(to, from, static_cast<std::size_t>(depth));
-            } else {
-                for (std::int64_t k = 0; k < depth; ++k) {
-                    to[k] = from[k] ^ flip;
+            std::uint8_t* to = out + (place * rows.count + i) * shape.int8_row_bytes();
+            shape.family->int8->a_bytes == 1 ? add_128(from, depth, to) : widen(from, depth, to);
+        }
+    }
+}
+
+void read_int8_tiles(const Shape& shape, const CallOperands& operands, const RowRange& rows, BlockRange blocks,
+                     std::uint8_t* out) {
+    constexpr std::int64_t stride = matrix_tile * line_bytes;
+    const std::int64_t block_size = Shape::whole_tiles(rows.count) * int8_k_block;
+    for (std::int64_t i = 0; i < rows.count; ++i) {
+        for (std::int64_t place = 0; place < blocks.count; ++place) {
+            const std::int64_t block = blocks.begin + place;
+            const std::int64_t depth = shape.depth(block);
+            const std::uint8_t* from = operands.a + (rows.begin + i) * shape.a_row_bytes + block * int8_k_block;
+            std::uint8_t* to = out + place * block_size + row_in_tiles(i, int8_k_block);
+            for (std::int64_t k = 0; k < int8_k_block; k += line_bytes, to += stride) {
+                const std::int64_t rest = std::clamp<std::int64_t>(depth - k, 0, line_bytes);
+                if (rest == line_bytes) {
+                    std::memcpy(to, from + k, line_bytes);
+                } else {
+                    std::memcpy(to, from + k, static_cast<std::size_t>(rest));
+                    std::memset(to + rest, 0, static_cast<std::size_t>(line_bytes - rest));
                 }
             }
-            // What meets the padding of W's last line: any number will do.
-            std::fill(to + depth, to + int8_k_block, std::uint8_t{0});
         }
+    }
+    for (std::int64_t place = 0; place < blocks.count; ++place) {
+        clear_rest(rows.count, int8_k_block, true, out + place * block_size);
     }
 }
 
@@ -170,12 +246,19 @@ bool find_wide_columns(const Shape& shape, const PanelGroup& weights, std::int64
         return false;
     }
     const std::int64_t count = shape.groups(block) * panel_columns;
-    // Almost always none: one pass over the bytes, in vectors, says so.
+    // Almost always none: one pass over the bytes, without a branch, so that compilers make it one in vectors.
+    const auto span = static_cast<std::uint8_t>(ordinary.last - ordinary.first);
+    const std::uint8_t ordinary_too = ordinary.nan ? 255 : ordinary.first;
     std::uint8_t any = 0;
     for (std::int64_t panel = 0; panel < weights.panels; ++panel) {
         const std::uint8_t* scales = weights.scales + panel * weights.stride;
-        for (std::int64_t i = 0; i < count; ++i) {
-            any = static_cast<std::uint8_t>(any | static_cast<std::uint8_t>(!ordinary.has(scales[i])));
+        for (std::int64_t begin = 0; begin < count; begin += panel_columns) {
+            for (std::int64_t i = begin; i < begin + panel_columns; ++i) {
+                const auto from_first = static_cast<std::uint8_t>(scales[i] - ordinary.first);
+                const std::uint8_t past = from_first > span ? 1 : 0;
+                const std::uint8_t other = scales[i] != ordinary_too ? 1 : 0;
+                any = static_cast<std::uint8_t>(any | static_cast<std::uint8_t>(past & other));
+            }
         }
     }
     if (any == 0) {

@@ -89,19 +89,21 @@ struct BlockRange {
     std::int64_t count;
 };
 
-/// The same of some K blocks, row by row, to bf16 for products of tiles; zero, too, in the rows that fill the last
-/// tile.
-/// \param[out] out  (blocks.count, whole_tiles(rows.count), k_block)
-/// \param[out] wide (blocks.count, rows.count)
+/// The same of some K blocks, row by row or tile by tile, to bf16 for products of tiles; zero, too, in the rows that
+/// fill the last tile. \param[out] out  (blocks.count, whole_tiles(rows.count), k_block) \param[out] wide
+/// (blocks.count, rows.count)
 void read_bf16_blocks(const Shape& shape, const CallOperands& operands, const RowRange& rows, BlockRange blocks,
                       std::uint16_t* out, std::uint8_t* wide);
 
-/// Copies some K blocks of some rows of int8, row by row.
-/// \param flip       what each byte is combined with by exclusive or: 0, or 0x80 to add 128 to each number
-/// \param block_size bytes of `out` from K block to K block
-/// \param[out] out   (blocks.count, rows.count, int8_k_block)
+/// Copies some K blocks of some rows of int8, row by row, as the family's Int8Kernels take them.
+/// \param[out] out (blocks.count, rows.count, int8_k_block)
 void read_int8_blocks(const Shape& shape, const CallOperands& operands, const RowRange& rows, BlockRange blocks,
-                      std::uint8_t flip, std::int64_t block_size, std::uint8_t* out);
+                      std::uint8_t* out);
+
+/// The same as they are and tile by tile; zero in the rows that fill the last tile.
+/// \param[out] out (blocks.count, whole_tiles(rows.count), int8_k_block)
+void read_int8_tiles(const Shape& shape, const CallOperands& operands, const RowRange& rows, BlockRange blocks,
+                     std::uint8_t* out);
 
 /// Marks the columns of packed panels that need the exact route in a K block.
 /// \param[out] wide (panels, panel_columns): 1 or 0; written only where the result is true

@@ -66,7 +66,7 @@ Shape Shape::from(const GemmSpec& spec, const KernelFamily& family) {
     shape.spec = spec;
     shape.family = &family;
     shape.kernels = family.f32;
-    shape.int8_dot = spec.a == DType::i8 && family.int8_sums != nullptr;
+    shape.int8_dot = spec.a == DType::i8 && family.int8 != nullptr;
     shape.a = element_of(spec.a);
     shape.w = element_of(spec.w);
     shape.scale = scale_of(spec.row());

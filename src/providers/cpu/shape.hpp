@@ -40,9 +40,6 @@ static_assert(few_rows_matrix == most_stream_tiles * matrix_tile);
 inline constexpr std::int64_t deep_blocks_bf16 = 4;
 inline constexpr std::int64_t deep_blocks_int8 = 2;
 
-/// How much of A, as tiles take it, stays in a second-level cache beside W and C.
-inline constexpr std::int64_t resident_bytes = std::int64_t{256} << 10;
-
 /// A spec, the kernels that run it, and the sizes that both give.
 struct Shape {
     GemmSpec spec;
@@ -101,11 +98,12 @@ struct Shape {
     [[nodiscard]] std::int64_t resident_blocks(std::int64_t rows) const noexcept {
         return matrix == nullptr
                    ? 1
-                   : std::max<std::int64_t>(resident_bytes / (rows * deep_row_bytes()), 1) * deep_blocks();
+                   : std::max<std::int64_t>(matrix->resident_bytes / (rows * deep_row_bytes()), 1) * deep_blocks();
     }
     /// Room for them, of any number of rows up to `most_rows`: rows of a K block.
     [[nodiscard]] std::int64_t resident_lines(std::int64_t most_rows) const noexcept {
-        return matrix == nullptr ? most_rows : std::max(resident_bytes / deep_row_bytes(), most_rows) * deep_blocks();
+        return matrix == nullptr ? most_rows
+                                 : std::max(matrix->resident_bytes / deep_row_bytes(), most_rows) * deep_blocks();
     }
     /// The most rows that are few.
     [[nodiscard]] std::int64_t few_rows() const noexcept {
@@ -114,6 +112,10 @@ struct Shape {
     /// The same up to whole tiles.
     [[nodiscard]] static std::int64_t whole_tiles(std::int64_t rows) noexcept {
         return (rows + matrix_tile - 1) / matrix_tile * matrix_tile;
+    }
+    /// Bytes of a K block of a row of A, where int8 is multiplied as such.
+    [[nodiscard]] std::int64_t int8_row_bytes() const noexcept {
+        return matrix != nullptr ? int8_k_block : int8_k_block * family->int8->a_bytes;
     }
     /// Bytes of a row of as many K blocks as many rows take at a time.
     [[nodiscard]] std::int64_t deep_row_bytes() const noexcept {

@@ -41,12 +41,11 @@ WorkspaceLayout WorkspaceLayout::from(const Shape& shape, int threads) {
         at += round_to_line(bytes);
         return offset;
     };
-    static_assert(int8_k_block <= k_block * number, "a row of either kind has room");
-    place(checked_mul(lines, k_block * number, what));
+    place(checked_mul(lines, std::max(k_block * number, shape.int8_dot ? shape.int8_row_bytes() : 0), what));
     layout.a_tiles_at_ = place(shape.matrix != nullptr ? checked_mul(lines, k_block * 2, what) : 0);
     layout.w_at_ = place(shape.matrix != nullptr ? decoded_bytes : k_block * shape.kernels->tile_columns * number);
     layout.stage_at_ = place(group_panels * PackedLayout::from(shape).block_bytes);
-    layout.c_at_ = place(panels * panel_columns * rows * number);
+    layout.c_at_ = place(std::min(panels * panel_columns * rows * number, most_c_of_task));
     layout.sums_at_ = place(rows * shape.kernels->tile_columns * number);
     layout.factors_at_ = place(lines * static_cast<std::int64_t>(sizeof(RowFactor)));
     layout.wide_rows_at_ = place(lines);

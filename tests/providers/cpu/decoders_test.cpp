@@ -311,9 +311,10 @@ TEST(CpuDecoders, Bf16RowsOfEveryElementCodeAndScale) {
             for (std::int64_t g = 0; g < length >> group_shift; ++g) {
                 scales.push_back(std::ldexp(1.0F, static_cast<int>((round + 3 * g) % 101) - 50));
             }
-            std::vector<std::uint16_t> out(k_block, 0xEEEE);
+            const std::int64_t stride = round % 2 == 0 ? 32 : 512;
+            std::vector<std::uint16_t> out(4 * 512, 0xEEEE);
             decoders->row[static_cast<std::size_t>(element)](bytes.data(), length, scaled ? scales.data() : nullptr,
-                                                             group_shift, order, out.data());
+                                                             group_shift, order, stride, out.data());
             for (std::int64_t k = 0; k < (length + 63) / 64 * 64; ++k) {
                 float want = 0.0F;
                 if (k < length) {
@@ -324,7 +325,8 @@ TEST(CpuDecoders, Bf16RowsOfEveryElementCodeAndScale) {
                 if (element == Element::bf16 && scaled) {
                     continue;
                 }
-                ASSERT_TRUE(is_exactly(out[static_cast<std::size_t>(place_in_pairs(k, order))], want))
+                const std::int64_t place = place_in_pairs(k, order);
+                ASSERT_TRUE(is_exactly(out[static_cast<std::size_t>(place / 32 * stride + place % 32)], want))
                     << "element " << static_cast<int>(element) << ", k " << k << " of " << length;
             }
         }
@@ -416,7 +418,7 @@ TEST(CpuDecoders, SumsFromPackedPanelsAreThoseOfDecodedOnes) {
                             }
                             kernels.tile_sums({a.data(), tile.data(), rows, depth,
                                                through_tiles.data() + first / tile_panels * tile_size, factors.data(),
-                                               combine});
+                                               combine, elements.data(), 0, 0});
                         }
                         ASSERT_EQ(std::memcmp(direct.data(), through_tiles.data(), size * sizeof(float)), 0)
                             << family->name << ", format " << index << ", " << rows << " rows, depth " << depth;
@@ -432,7 +434,7 @@ TEST(CpuInt8Sums, AreExact) {
     std::mt19937 random(777);
     bool tested = false;
     for (const KernelFamily* family : available_families()) {
-        if (family->int8_sums == nullptr) {
+        if (family->int8 == nullptr) {
             continue;
         }
         tested = true;
@@ -450,6 +452,16 @@ TEST(CpuInt8Sums, AreExact) {
                 for (std::uint8_t& byte : a) {
                     byte = static_cast<std::uint8_t>(extreme ? (random() % 2 == 0 ? 0x00 : 0xFF) : random());
                 }
+                std::vector<std::uint8_t> given = a;
+                if (family->int8->a_bytes == 2) {
+                    given.clear();
+                    for (std::size_t k = 0; k < a.size(); ++k) {
+                        const std::size_t from = k / 4 * 4 + (k % 4 == 1 ? 2 : k % 4 == 2 ? 1 : k % 4);
+                        const auto number = static_cast<std::uint16_t>(a[from] - 128);
+                        given.push_back(static_cast<std::uint8_t>(number & 0xFFU));
+                        given.push_back(static_cast<std::uint8_t>(number >> 8U));
+                    }
+                }
                 // What is there already reaches up to where int32 ends.
                 std::vector<std::int32_t> c(static_cast<std::size_t>(rows * panels * panel_columns));
                 for (std::int32_t& sum : c) {
@@ -457,8 +469,8 @@ TEST(CpuInt8Sums, AreExact) {
                 }
                 const std::vector<std::int32_t> before = c;
                 const std::int64_t c_tile = rows * tile_columns;
-                family->int8_sums(
-                    {a.data(), rows, lines, {nullptr, elements.data(), stride, panels}, c.data(), c_tile});
+                family->int8->sums(
+                    {given.data(), rows, lines, {nullptr, elements.data(), stride, panels}, c.data(), c_tile});
                 for (std::int64_t i = 0; i < rows; ++i) {
                     for (std::int64_t column = 0; column < panels * panel_columns; ++column) {
                         const auto at = static_cast<std::size_t>(column / tile_columns * c_tile + i * tile_columns +

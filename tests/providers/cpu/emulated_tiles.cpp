@@ -36,6 +36,9 @@ float bf16(std::uint16_t code) {
 }
 
 struct Emulated {
+    static constexpr std::int64_t rows_of_task = 512;
+    static constexpr std::int64_t resident_bytes = std::int64_t{512} << 10;
+
     static void begin() { std::memset(&tiles, 0xFF, sizeof tiles); }
     static void end() { std::memset(&tiles, 0xFF, sizeof tiles); }
 
@@ -92,6 +95,8 @@ struct Emulated {
 
 struct EmulatedDot {
     static constexpr std::size_t rows = 12;
+    static constexpr std::int64_t rows_of_task = 256;
+    static constexpr std::int64_t resident_bytes = std::int64_t{256} << 10;
     static constexpr std::int64_t prefetch_bytes = 1024;
     struct F {
         float lane[16];
@@ -156,10 +161,10 @@ const std::vector<const cpu::KernelFamily*>& emulated_families() {
         static const cpu::MatrixKernels dots_of_arrays = cpu::make_dot_kernels<EmulatedDot>();
         for (const cpu::KernelFamily* family : cpu::available_families()) {
             if (std::string_view(family->name) == "avx512_vnni" && cpu_features().gfni) {
-                static const cpu::KernelFamily amx{"amx_emulated", family->f32, family->int8_sums, &tiles_of_arrays,
+                static const cpu::KernelFamily amx{"amx_emulated", family->f32, family->int8, &tiles_of_arrays,
                                                    &cpu::avx512_bf16_decoders};
-                static const cpu::KernelFamily dot{"avx512_bf16_emulated", family->f32, family->int8_sums,
-                                                   &dots_of_arrays, &cpu::avx512_bf16_decoders};
+                static const cpu::KernelFamily dot{"avx512_bf16_emulated", family->f32, family->int8, &dots_of_arrays,
+                                                   &cpu::avx512_bf16_decoders};
                 list = {&amx, &dot};
             }
         }

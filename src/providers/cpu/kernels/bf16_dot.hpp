@@ -149,6 +149,9 @@ std::int64_t dot_stream(const StreamCall& call) {
 template <class S>
 constexpr MatrixKernels make_dot_kernels() {
     return {"dot",
+            false,
+            S::rows_of_task,
+            S::resident_bytes,
             S::begin,
             S::end,
             nullptr,

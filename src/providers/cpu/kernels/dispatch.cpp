@@ -22,12 +22,13 @@ namespace {
 
 constexpr KernelFamily generic_family{"generic", &generic_kernels, nullptr, nullptr, nullptr};
 #if defined(__x86_64__)
-constexpr KernelFamily avx2_family{"avx2", &avx2_kernels, nullptr, nullptr, nullptr};
+constexpr KernelFamily avx2_family{"avx2", &avx2_kernels, &avx2_int8_kernels, nullptr, nullptr};
 constexpr KernelFamily avx512_family{"avx512", &avx512_kernels, nullptr, nullptr, nullptr};
-constexpr KernelFamily avx512_vnni_family{"avx512_vnni", &avx512_kernels, avx512_vnni_int8_sums, nullptr, nullptr};
-constexpr KernelFamily avx512_bf16_family{"avx512_bf16", &avx512_kernels, avx512_vnni_int8_sums, &avx512_bf16_kernels,
-                                          &avx512_bf16_decoders};
-constexpr KernelFamily amx_family{"amx", &avx512_kernels, avx512_vnni_int8_sums, &amx_kernels, &avx512_bf16_decoders};
+constexpr KernelFamily avx512_vnni_family{"avx512_vnni", &avx512_kernels, &avx512_vnni_int8_kernels, nullptr, nullptr};
+constexpr KernelFamily avx512_bf16_family{"avx512_bf16", &avx512_kernels, &avx512_vnni_int8_kernels,
+                                          &avx512_bf16_kernels, &avx512_bf16_decoders};
+constexpr KernelFamily amx_family{"amx", &avx512_kernels, &avx512_vnni_int8_kernels, &amx_kernels,
+                                  &avx512_bf16_decoders};
 #endif
 
 struct Families {

@@ -77,6 +77,14 @@ struct RowFactor {
     float power;
 };
 
+/// The same K block of some panels, as packed.
+struct PanelGroup {
+    const std::uint8_t* scales;    ///< of the first, (groups, panel_columns); unused where the format has none
+    const std::uint8_t* elements;  ///< of the first, lines
+    std::int64_t stride;           ///< bytes from panel to panel
+    std::int64_t panels;           ///< 2 or 4
+};
+
 /// Sums of some rows with one decoded tile.
 struct TileCall {
     const float* a;            ///< (rows, k_block), decoded; `depth` numbers of a row are used
@@ -86,14 +94,10 @@ struct TileCall {
     void* c;                   ///< (rows, tile_columns), f32 or int32
     const RowFactor* factors;  ///< (rows), for add_scaled
     Combine combine;
-};
-
-/// The same K block of some panels, as packed.
-struct PanelGroup {
-    const std::uint8_t* scales;    ///< of the first, (groups, panel_columns); unused where the format has none
-    const std::uint8_t* elements;  ///< of the first, lines
-    std::int64_t stride;           ///< bytes from panel to panel
-    std::int64_t panels;           ///< 2 or 4
+    const std::uint8_t*
+        next;  ///< of the first panel, as packed: what is decoded next, asked for from memory on the way
+    std::int64_t next_stride;  ///< bytes to the next panel's
+    std::int64_t next_step;    ///< bytes for each k
 };
 
 /// Sums of a few rows with packed panels, decoded in registers.
@@ -110,7 +114,7 @@ struct PanelCall {
 
 /// Sums of rows of int8 with packed panels of int8. C += P, int32.
 struct Int8Call {
-    const std::uint8_t* a;  ///< (rows, int8_k_block), each number plus 128
+    const std::uint8_t* a;  ///< (rows, int8_k_block), as Int8Kernels say
     std::int64_t rows;      ///< ≥ 1
     std::int64_t lines;     ///< 1 … int8_k_block / 4
     PanelGroup weights;     ///< 0 from K's end to the end of the last line
@@ -166,13 +170,14 @@ struct FloatKernels {
 /// Decodes `count` (1 … k_block) consecutive elements of a row to bf16, scales multiplied in, which is exact as long as
 /// the results are normal numbers.
 /// \param order in which k of a line of W's meet: see PairOrder
+/// \param stride numbers from 32 to the next 32: they are lines of a row, or of tiles
 /// \param[out] out k_block numbers; zeros follow the first `count` to the end of a step of 64
 enum class PairOrder : std::uint8_t {
     consecutive,  ///< k, k+1
     of_e2m1,      ///< within eight: 0, 4, 1, 5, 2, 6, 3, 7, as the nibbles of e2m1 come out
 };
 using DecodeRowBf16 = void (*)(const std::uint8_t* elements, std::int64_t count, const float* scales, int group_shift,
-                               PairOrder order, std::uint16_t* out);
+                               PairOrder order, std::int64_t stride, std::uint16_t* out);
 /// ue8m0 codes with which elements and their products stay far from the ends of bf16: tiles take subnormal numbers and
 /// results for zero.
 inline constexpr std::uint8_t first_tile_scale = 127 - 50;
@@ -193,10 +198,13 @@ struct Bf16Decoders {
 /// Rows of a tile, and lines: a tile of W is 16 lines of a panel.
 inline constexpr std::int64_t matrix_tile = 16;
 
-/// Rows of A as tiles take them: K blocks of (16 · row_tiles) rows of bf16 or int8, 64 · depth_tiles bytes each.
+/// Rows of A as tiles take them: K blocks of (16 · row_tiles) rows of bf16 or int8, 64 · depth_tiles bytes each, row by
+/// row or tile by tile.
 struct TileRows {
     const std::uint8_t* data;
     std::int64_t stride;     ///< bytes from row to row
+    std::int64_t depth;      ///< bytes from 64 bytes of a row to the next
+    std::int64_t tile;       ///< bytes from row tile to row tile
     std::int64_t block;      ///< bytes from K block to K block
     std::int64_t row_tiles;  ///< ≥ 1
 };
@@ -225,6 +233,7 @@ struct MatrixCall {
     std::int64_t rows;         ///< that exist, for factors
     const RowFactor* factors;  ///< (blocks, rows)
     LineRuns next[2];          ///< what is wanted next, of W and of A, asked for from memory on the way
+    std::int64_t next_c;       ///< lines of C that are asked for, from those of the second pair of row tiles on
 };
 
 /// Row tiles that one pass over K's weights can sum up without leaving the tiles, and, by their number, panels beside
@@ -251,6 +260,9 @@ struct StreamCall {
 /// One instruction set's kernels that multiply tiles, or vectors as if they were rows of tiles.
 struct MatrixKernels {
     const char* unit;                             ///< what multiplies
+    bool a_by_tiles;                              ///< whether A lies tile by tile, not row by row
+    std::int64_t rows_of_task;                    ///< at most; a multiple of matrix_tile
+    std::int64_t resident_bytes;                  ///< of A, which stay in a second-level cache beside W and C
     void (*begin)();                              ///< before a thread's first product of a call
     void (*end)();                                ///< after its last
     void (*int8_sums)(const MatrixCall&);         ///< C += P; null, as is int8_stream: int8 is multiplied without tiles
@@ -262,13 +274,19 @@ struct MatrixKernels {
     std::int64_t (*bf16_scaled_stream)(const StreamCall&);
 };
 
+/// One instruction set's products of int8.
+struct Int8Kernels {
+    void (*sums)(const Int8Call&);
+    std::int64_t a_bytes;  ///< of a number of A: 1, plus 128, or 2, as int16 and of four k in the order 0, 2, 1, 3
+};
+
 /// What a machine's fastest instructions for each kind of product are.
 struct KernelFamily {
     const char* name;
     const FloatKernels* f32;
-    void (*int8_sums)(const Int8Call&);  ///< null: int8 is multiplied in f32
-    const MatrixKernels* matrix;         ///< null: there are no tiles; else f32's tile_columns are 32
-    const Bf16Decoders* bf16;            ///< what tiles are filled with; null without them
+    const Int8Kernels* int8;      ///< null: int8 is multiplied in f32
+    const MatrixKernels* matrix;  ///< null: there are no tiles; else f32's tile_columns are 32
+    const Bf16Decoders* bf16;     ///< what tiles are filled with; null without them
 };
 
 }  // namespace moegemm::cpu

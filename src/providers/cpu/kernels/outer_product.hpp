@@ -2,7 +2,8 @@
 /// The f32 kernels of every instruction set, written once over a type `S` that wraps its vectors.
 ///
 /// `S` lives in an anonymous namespace of the file that is compiled for the instruction set, so every instantiation is
-/// that file's own. It has: `lanes`, `tile_vectors`, `tile_rows`, `direct_rows(Element)`, `panels_of(rows)`; the vector
+/// that file's own. It has: `lanes`, `tile_vectors`, `tile_rows`, `direct_rows(Element)`, `direct_step(Element)`,
+/// `panels_of(rows)`; the vector
 /// `F` of f32 with zero, load, store, broadcast, mul, fma; `decode_row<Element>` (four vectors of consecutive elements,
 /// times 1/unit(Element)); `decode_line<Element>` (`lanes` columns of a line); `scales<GroupScale>`; `add_int`,
 /// `store_f16`, `store_bf16` (to nearest even; every NaN gives 0x7FFF), `prefetch`.
@@ -66,22 +67,29 @@ inline void combine_sums(const typename S::F (&sums)[Rows][Vectors], void* c, st
 template <class S>
 inline constexpr std::int64_t tile_columns_of = static_cast<std::int64_t>(S::tile_vectors) * S::lanes;
 
-/// `Rows` rows by a tile's vectors: the accumulators fill the register file.
-template <class S, std::size_t Rows>
-void tile_rows(const float* a, const float* b, std::int64_t depth, float* c, const RowFactor* factors,
-               Combine combine) {
+/// `Rows` rows from `row` on by a tile's vectors: the accumulators fill the register file.
+/// \tparam Ask whether to ask for what comes next
+template <class S, std::size_t Rows, bool Ask>
+void tile_rows(const TileCall& call, std::int64_t row) {
     using F = typename S::F;
     constexpr std::size_t vectors = S::tile_vectors;
+    constexpr std::int64_t panels = tile_columns_of<S> / panel_columns;
+    const float* a = call.a + row * k_block;
     F sums[Rows][vectors];
     for (std::size_t r = 0; r < Rows; ++r) {
         for (std::size_t v = 0; v < vectors; ++v) {
             sums[r][v] = S::zero();
         }
     }
-    for (std::int64_t k = 0; k < depth; ++k) {
+    for (std::int64_t k = 0; k < call.depth; ++k) {
+        if constexpr (Ask) {
+            for (std::int64_t panel = 0; panel < panels; ++panel) {
+                S::prefetch(call.next + panel * call.next_stride + k * call.next_step);
+            }
+        }
         F weights[vectors];
         for (std::size_t v = 0; v < vectors; ++v) {
-            weights[v] = S::load(b + k * tile_columns_of<S> + static_cast<std::int64_t>(v) * S::lanes);
+            weights[v] = S::load(call.b + k * tile_columns_of<S> + static_cast<std::int64_t>(v) * S::lanes);
         }
 #pragma GCC unroll 16
         for (std::size_t r = 0; r < Rows; ++r) {
@@ -91,22 +99,23 @@ void tile_rows(const float* a, const float* b, std::int64_t depth, float* c, con
             }
         }
     }
-    combine_sums<S>(sums, c, 0, factors, combine);
+    combine_sums<S>(sums, static_cast<float*>(call.c) + row * tile_columns_of<S>, 0, call.factors + row, call.combine);
 }
 
-/// All rows of a call, in equal steps: 13 rows by 12 are 7 and 6, never 12 and a lone one.
+/// All rows of a call, in equal steps: 13 rows by 12 are 7 and 6, never 12 and a lone one. The first step asks for what
+/// comes next.
 template <class S, std::size_t... Rows>
 void tile_sums(const TileCall& call, std::index_sequence<Rows...> /*rows less one*/) {
-    using Kernel = void (*)(const float*, const float*, std::int64_t, float*, const RowFactor*, Combine);
-    static constexpr Kernel kernels[] = {tile_rows<S, Rows + 1>...};
+    using Kernel = void (*)(const TileCall&, std::int64_t);
+    static constexpr Kernel kernels[] = {tile_rows<S, Rows + 1, false>...};
+    static constexpr Kernel asking[] = {tile_rows<S, Rows + 1, true>...};
     const std::int64_t steps = (call.rows + S::tile_rows - 1) / S::tile_rows;
     const std::int64_t rows_least = call.rows / steps;
     const std::int64_t longer_steps = call.rows % steps;
     std::int64_t row = 0;
     for (std::int64_t step = 0; step < steps; ++step) {
         const std::int64_t rows = rows_least + (step < longer_steps ? 1 : 0);
-        kernels[rows - 1](call.a + row * k_block, call.b, call.depth,
-                          static_cast<float*>(call.c) + row * tile_columns_of<S>, call.factors + row, call.combine);
+        (step == 0 ? asking : kernels)[rows - 1](call, row);
         row += rows;
     }
 }
@@ -160,14 +169,22 @@ void decode_panel(const std::uint8_t* elements, const std::uint8_t* scales, std:
     }
 }
 
+/// What a step of a panel's lines asks for: at k, what lies `first` + k · `step` bytes after the panel's first line.
+struct Ahead {
+    std::int64_t first;
+    std::int64_t step;
+};
+
 /// `Rows` rows by `Panels` panels over a K block, weights decoded in registers.
 template <class S, Element E, GroupScale G, std::size_t Rows, std::size_t Panels>
-void panel_rows(const float* a, std::int64_t depth, const PanelGroup& weights, float* c, std::int64_t c_tile,
-                const RowFactor* factors, Combine combine) {
+void panel_rows(const float* a, std::int64_t depth, const PanelGroup& weights, Ahead ahead, float* c,
+                std::int64_t c_tile, const RowFactor* factors, Combine combine) {
     using F = typename S::F;
     constexpr std::size_t vectors = panel_vectors<S>;
     constexpr auto line_depth = static_cast<std::int64_t>(line_vectors<E>);
     constexpr std::int64_t group = group_sizes[static_cast<std::size_t>(G)];
+    // From three rows on, a panel's vectors share the numbers of A, where registers are there for what they decode to.
+    constexpr std::size_t together = Rows > 2 && vectors * line_vectors<E> <= 4 ? vectors : 1;
     F sums[Rows][Panels * vectors];
     for (std::size_t r = 0; r < Rows; ++r) {
         for (std::size_t v = 0; v < Panels * vectors; ++v) {
@@ -188,15 +205,19 @@ void panel_rows(const float* a, std::int64_t depth, const PanelGroup& weights, f
             const std::uint8_t* line = weights.elements + k / line_depth * line_bytes;
 #pragma GCC unroll 4
             for (std::size_t p = 0; p < Panels; ++p) {
-                const std::uint8_t* at = line + static_cast<std::int64_t>(p) * weights.stride;
-                S::prefetch(at + S::prefetch_bytes);
+                const std::int64_t panel = static_cast<std::int64_t>(p) * weights.stride;
+                const std::uint8_t* at = line + panel;
+                S::prefetch(weights.elements + panel + ahead.first + k * ahead.step);
 #pragma GCC unroll 4
-                for (std::size_t v = 0; v < vectors; ++v) {
-                    F w[line_vectors<E>];
-                    S::template decode_line<E>(at + static_cast<std::int64_t>(v) * 4 * S::lanes, w);
-                    if constexpr (G != GroupScale::none) {
-                        for (std::size_t i = 0; i < line_vectors<E>; ++i) {
-                            w[i] = S::mul(w[i], scale[p][v]);
+                for (std::size_t first = 0; first < vectors; first += together) {
+                    F w[together][line_vectors<E>];
+#pragma GCC unroll 4
+                    for (std::size_t v = 0; v < together; ++v) {
+                        S::template decode_line<E>(at + static_cast<std::int64_t>(first + v) * 4 * S::lanes, w[v]);
+                        if constexpr (G != GroupScale::none) {
+                            for (std::size_t i = 0; i < line_vectors<E>; ++i) {
+                                w[v][i] = S::mul(w[v][i], scale[p][first + v]);
+                            }
                         }
                     }
 #pragma GCC unroll 8
@@ -204,8 +225,12 @@ void panel_rows(const float* a, std::int64_t depth, const PanelGroup& weights, f
 #pragma GCC unroll 16
                         for (std::size_t r = 0; r < Rows; ++r) {
                             const std::int64_t at_a = static_cast<std::int64_t>(r) * k_block + k;
-                            F& sum = sums[r][p * vectors + v];
-                            sum = S::fma(S::broadcast(a[at_a + static_cast<std::int64_t>(i)]), w[i], sum);
+                            const F ar = S::broadcast(a[at_a + static_cast<std::int64_t>(i)]);
+#pragma GCC unroll 4
+                            for (std::size_t v = 0; v < together; ++v) {
+                                F& sum = sums[r][p * vectors + first + v];
+                                sum = S::fma(ar, w[v][i], sum);
+                            }
                         }
                     }
                 }
@@ -217,7 +242,7 @@ void panel_rows(const float* a, std::int64_t depth, const PanelGroup& weights, f
 
 /// All panels of a call, as many at a time as the accumulators of its rows leave room for.
 template <class S, Element E, GroupScale G, std::size_t Rows>
-void direct_sums(const PanelCall& call) {
+void direct_sums(const PanelCall& call, Ahead ahead) {
     constexpr std::int64_t tile_panels = tile_columns_of<S> / panel_columns;
     constexpr std::int64_t most = S::panels_of(Rows);
     PanelGroup weights = call.weights;
@@ -225,10 +250,12 @@ void direct_sums(const PanelCall& call) {
         auto* c = static_cast<float*>(call.c) + panel / tile_panels * call.c_tile;
         const bool whole = most <= call.weights.panels - panel;
         if (whole) {
-            panel_rows<S, E, G, Rows, most>(call.a, call.depth, weights, c, call.c_tile, call.factors, call.combine);
+            panel_rows<S, E, G, Rows, most>(call.a, call.depth, weights, ahead, c, call.c_tile, call.factors,
+                                            call.combine);
         } else {
             // Panels come in pairs.
-            panel_rows<S, E, G, Rows, 2>(call.a, call.depth, weights, c, call.c_tile, call.factors, call.combine);
+            panel_rows<S, E, G, Rows, 2>(call.a, call.depth, weights, ahead, c, call.c_tile, call.factors,
+                                         call.combine);
         }
         const std::int64_t step = whole ? most : 2;
         panel += step;
@@ -237,15 +264,33 @@ void direct_sums(const PanelCall& call) {
     }
 }
 
+/// All rows of a call, in equal steps. One step asks for lines a little ahead; each of several for its share of the
+/// next K block, for the others find the lines of this one in the cache.
 template <class S, Element E, GroupScale G, std::size_t... Rows>
-void panel_sums(const PanelCall& call, std::index_sequence<Rows...> /*rows less one*/) {
-    static constexpr void (*kernels[])(const PanelCall&) = {direct_sums<S, E, G, Rows + 1>...};
-    kernels[call.rows - 1](call);
+void panel_sums(PanelCall call, std::index_sequence<Rows...> /*rows less one*/) {
+    static constexpr void (*kernels[])(const PanelCall&, Ahead) = {direct_sums<S, E, G, Rows + 1>...};
+    constexpr auto most = static_cast<std::int64_t>(sizeof...(Rows));
+    constexpr std::int64_t bytes_of_k = line_bytes / line_depths[static_cast<std::size_t>(E)];
+    const std::int64_t all_steps = (call.rows + most - 1) / most;
+    Ahead ahead{S::prefetch_bytes, bytes_of_k};
+    if (all_steps > 1) {
+        ahead = {call.depth * bytes_of_k, bytes_of_k / all_steps};
+    }
+    std::int64_t rest = call.rows;
+    for (std::int64_t steps = all_steps; steps > 0; --steps) {
+        call.rows = (rest + steps - 1) / steps;
+        kernels[call.rows - 1](call, ahead);
+        ahead.first += call.depth * ahead.step;
+        rest -= call.rows;
+        call.a += call.rows * k_block;
+        call.c = static_cast<float*>(call.c) + call.rows * tile_columns_of<S>;
+        call.factors += call.rows;
+    }
 }
 
 template <class S, Element E, GroupScale G>
 void panel_sums(const PanelCall& call) {
-    panel_sums<S, E, G>(call, std::make_index_sequence<S::direct_rows(E)>{});
+    panel_sums<S, E, G>(call, std::make_index_sequence<S::direct_step(E)>{});
 }
 
 template <class S, Element E>

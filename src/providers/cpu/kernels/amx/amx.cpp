@@ -10,6 +10,10 @@ namespace {
 /// The instructions. Assembler, not intrinsics: those of gcc 12 make their operands' names of text, which a template's
 /// numbers are not, and let stores move past the loads of tiles.
 struct Amx {
+    // Of a second-level cache of 2 MiB: C of a task takes another half.
+    static constexpr std::int64_t rows_of_task = 512;
+    static constexpr std::int64_t resident_bytes = std::int64_t{512} << 10;
+
     static void begin() {
         const TileConfig config;
         __asm__ volatile("ldtilecfg %0" : : "m"(config) : "memory");

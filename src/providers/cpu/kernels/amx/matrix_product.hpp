@@ -35,15 +35,23 @@ struct DotInt8 {
 template <class T>
 class NextLines {
 public:
-    NextLines(const LineRuns (&wanted)[2], std::int64_t steps) : wanted_(wanted) {
+    explicit NextLines(const MatrixCall& call) : wanted_(call.next) {
+        const std::int64_t steps = (call.a.row_tiles + 1) / 2 * call.blocks * call.depth_tiles;
         for (int i = 0; i < 2; ++i) {
-            per_step_[i] = (wanted[i].runs * wanted[i].lines + steps - 1) / steps;
-            at_[i] = wanted[i].first;
+            per_step_[i] = (call.next[i].runs * call.next[i].lines + steps - 1) / steps;
+            at_[i] = call.next[i].first;
         }
+        c_ = static_cast<const std::uint8_t*>(call.c) + 2 * matrix_tile * matrix_c_stride;
+        c_end_ = c_ + call.next_c * line_bytes;
+        c_per_step_ = (call.next_c + steps - 1) / steps;
     }
     void step() {
         step(0);
         step(1);
+        for (std::int64_t count = 0; count < c_per_step_ && c_ < c_end_; ++count) {
+            __builtin_prefetch(c_, 1, 3);
+            c_ += line_bytes;
+        }
     }
 
 private:
@@ -63,6 +71,9 @@ private:
     std::int64_t per_step_[2];
     std::int64_t run_[2] = {};
     std::int64_t line_[2] = {};
+    const std::uint8_t* c_;
+    const std::uint8_t* c_end_;
+    std::int64_t c_per_step_;
 };
 
 /// One or two row tiles from `first` on over some K blocks.
@@ -86,7 +97,7 @@ inline void multiply_tiles(const MatrixCall& call, std::int64_t first, std::int6
         }
     }
     for (std::int64_t block = first_block; block < first_block + blocks; ++block) {
-        const std::uint8_t* a = call.a.data + block * call.a.block + first * matrix_tile * call.a.stride;
+        const std::uint8_t* a = call.a.data + block * call.a.block + first * call.a.tile;
         const std::uint8_t* b = call.b + block * call.b_block;
         for (std::int64_t depth = 0; depth < call.depth_tiles; ++depth) {
             next.step();
@@ -96,11 +107,11 @@ inline void multiply_tiles(const MatrixCall& call, std::int64_t first, std::int6
             T::template load<7>(b + call.b_stride, line_bytes);
             Dot::template run<T, 1, 4, 7>();
             if constexpr (two) {
-                T::template load_once<5>(a + matrix_tile * call.a.stride, call.a.stride);
+                T::template load_once<5>(a + call.a.tile, call.a.stride);
                 Dot::template run<T, 2, 5, 6>();
                 Dot::template run<T, 3, 5, 7>();
             }
-            a += line_bytes;
+            a += call.a.depth;
             b += matrix_tile * line_bytes;
         }
     }
@@ -116,7 +127,7 @@ inline void multiply_tiles(const MatrixCall& call, std::int64_t first, std::int6
 template <class T, class Dot>
 void multiply(const MatrixCall& call) {
     auto* c = static_cast<unsigned char*>(call.c);
-    NextLines<T> next(call.next, (call.a.row_tiles + 1) / 2 * call.blocks * call.depth_tiles);
+    NextLines<T> next(call);
     std::int64_t tile = 0;
     for (; tile + 1 < call.a.row_tiles; tile += 2) {
         multiply_tiles<T, Dot, 2>(call, tile, 0, call.blocks, c + tile * matrix_tile * matrix_c_stride, call.start,
@@ -145,7 +156,7 @@ template <class T>
 void multiply_scaled(const MatrixCall& call) {
     alignas(64) float sums[2 * matrix_tile * matrix_columns];
     auto* bytes = reinterpret_cast<unsigned char*>(sums);
-    NextLines<T> next(call.next, (call.a.row_tiles + 1) / 2 * call.blocks * call.depth_tiles);
+    NextLines<T> next(call);
     for (std::int64_t tile = 0; tile < call.a.row_tiles; tile += 2) {
         const std::int64_t first = tile * matrix_tile;
         const std::int64_t rest = call.rows - first;

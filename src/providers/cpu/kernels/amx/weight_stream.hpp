@@ -72,8 +72,8 @@ struct StreamTiles {
 
     /// \param b_stride from panel to panel
     template <class Dot>
-    static void step(const std::uint8_t* a, std::int64_t a_stride, const std::uint8_t* b, std::int64_t b_stride) {
-        const std::int64_t a_tile = matrix_tile * a_stride;
+    static void step(const std::uint8_t* a, std::int64_t a_stride, std::int64_t a_tile, const std::uint8_t* b,
+                     std::int64_t b_stride) {
         if constexpr (RowTiles == 1) {
             T::template load<4>(a, a_stride);
             T::template load<5>(b, line_bytes);
@@ -176,7 +176,7 @@ std::int64_t stream_weights(const StreamCall& call) {
             if (depth < Panels && block + 1 < call.blocks) {
                 ready = lines.prepare(block + 1, depth) && ready;
             }
-            Tiles::template step<Dot>(a + depth * line_bytes, call.a.stride, lines.step(block, depth),
+            Tiles::template step<Dot>(a + depth * call.a.depth, call.a.stride, call.a.tile, lines.step(block, depth),
                                       lines.panel_stride());
         }
         if constexpr (Scaled) {
@@ -211,6 +211,9 @@ std::int64_t stream(const StreamCall& call) {
 template <class T>
 constexpr MatrixKernels make_matrix_kernels() {
     return {"matrix",
+            true,
+            T::rows_of_task,
+            T::resident_bytes,
             T::begin,
             T::end,
             multiply<T, DotInt8>,

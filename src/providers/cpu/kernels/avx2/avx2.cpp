@@ -12,7 +12,8 @@ struct Avx2 {
     static constexpr int lanes = 8;
     static constexpr int tile_vectors = 2;
     static constexpr int tile_rows = 6;
-    static constexpr int direct_rows(Element element) { return element == Element::bf16 ? 6 : 3; }
+    static constexpr int direct_rows(Element element) { return element == Element::bf16 ? 12 : 3; }
+    static constexpr int direct_step(Element element) { return element == Element::bf16 ? 5 : 3; }
     static constexpr int panels_of(int rows) { return rows <= 1 ? 4 : rows <= 3 ? 2 : 1; }
     static constexpr int prefetch_bytes = 1024;
     using F = __m256;

@@ -7,5 +7,6 @@
 namespace moegemm::cpu {
 
 extern const FloatKernels avx2_kernels;
+extern const Int8Kernels avx2_int8_kernels;
 
 }  // namespace moegemm::cpu

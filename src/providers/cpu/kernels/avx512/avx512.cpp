@@ -22,6 +22,7 @@ struct Avx512 {
     static constexpr int direct_rows(Element element) {
         return element == Element::bf16 ? 8 : element == Element::e2m1 ? 4 : 6;
     }
+    static constexpr int direct_step(Element element) { return direct_rows(element); }
     static constexpr int panels_of(int rows) { return rows <= 4 ? 4 : 2; }
     static constexpr int prefetch_bytes = 1024;
     using F = __m512;

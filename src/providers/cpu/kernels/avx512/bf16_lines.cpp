@@ -67,7 +67,7 @@ void decode_step(const std::uint8_t* at, __m512i (&out)[2]) {
 /// 64 elements of a row, `left` of them given, with their scales and in their order.
 template <Element E>
 void finish_step(const std::uint8_t* from, std::int64_t left, const float* scales, int group_shift, PairOrder order,
-                 std::uint16_t* out) {
+                 std::int64_t stride, std::uint16_t* out) {
     __m512i halves[2];
     decode_step<E>(from, halves);
     for (std::int64_t i = 0; i < 2; ++i) {
@@ -82,25 +82,26 @@ void finish_step(const std::uint8_t* from, std::int64_t left, const float* scale
         if (order == PairOrder::of_e2m1) {
             pairs = _mm512_shuffle_epi8(pairs, look_up_table(0x0B0A030209080100, 0x0F0E07060D0C0504));
         }
-        _mm512_storeu_si512(out + first, pairs);
+        _mm512_storeu_si512(out + i * stride, pairs);
     }
 }
 
 template <Element E>
 void decode_row(const std::uint8_t* elements, std::int64_t count, const float* scales, int group_shift, PairOrder order,
-                std::uint16_t* out) {
+                std::int64_t stride, std::uint16_t* out) {
     constexpr std::int64_t bits = element_bits[static_cast<std::size_t>(E)];
     constexpr std::int64_t step_bytes = row_step * bits / 8;
     std::int64_t k = 0;
     const auto scales_from = [&] { return scales == nullptr ? nullptr : scales + (k >> group_shift); };
     for (; k + row_step <= count; k += row_step) {
-        finish_step<E>(elements + k * bits / 8, row_step, scales_from(), group_shift, order, out + k);
+        finish_step<E>(elements + k * bits / 8, row_step, scales_from(), group_shift, order, stride,
+                       out + k / 32 * stride);
     }
     if (k < count) {
         // The row's last elements may be the last bytes of the tensor.
         std::uint8_t rest[static_cast<std::size_t>(step_bytes)] = {};
         std::memcpy(rest, elements + k * bits / 8, static_cast<std::size_t>((count - k) * bits / 8));
-        finish_step<E>(rest, count - k, scales_from(), group_shift, order, out + k);
+        finish_step<E>(rest, count - k, scales_from(), group_shift, order, stride, out + k / 32 * stride);
     }
 }
 

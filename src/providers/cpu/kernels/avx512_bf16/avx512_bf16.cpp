@@ -16,6 +16,9 @@ namespace {
 
 struct Avx512Bf16 {
     static constexpr std::size_t rows = 12;
+    // Of a second-level cache of 1 MiB.
+    static constexpr std::int64_t rows_of_task = 256;
+    static constexpr std::int64_t resident_bytes = std::int64_t{256} << 10;
     static constexpr std::int64_t prefetch_bytes = 1024;
     using F = __m512;
     using P = __m512i;

@@ -29,6 +29,6 @@ struct Avx512Vnni {
 
 }  // namespace
 
-void avx512_vnni_int8_sums(const Int8Call& call) { int8_sums<Avx512Vnni>(call); }
+constinit const Int8Kernels avx512_vnni_int8_kernels{int8_sums<Avx512Vnni>, 1};
 
 }  // namespace moegemm::cpu

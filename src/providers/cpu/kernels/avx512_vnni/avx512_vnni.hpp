@@ -6,6 +6,6 @@
 
 namespace moegemm::cpu {
 
-void avx512_vnni_int8_sums(const Int8Call& call);
+extern const Int8Kernels avx512_vnni_int8_kernels;
 
 }  // namespace moegemm::cpu

@@ -32,6 +32,7 @@ struct Generic {
     static constexpr int tile_vectors = 4;
     static constexpr int tile_rows = 3;
     static constexpr int direct_rows(Element /*element*/) { return 2; }
+    static constexpr int direct_step(Element element) { return direct_rows(element); }
     static constexpr int panels_of(int rows) { return rows == 1 ? 2 : 1; }
     static constexpr int prefetch_bytes = 1024;
     using F = float __attribute__((vector_size(16)));
