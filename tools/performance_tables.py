@@ -243,6 +243,7 @@ def cpu_times(name):
 
 TABLES = {
     "cpu_floors": lambda: cpu_floors("cpu-avx512-vnni.jsonl"),
+    "cpu_avx2_floors": lambda: cpu_floors("cpu-avx2.jsonl"),
     "cpu_bf16_floors": lambda: cpu_floors("cpu-avx512-bf16.jsonl"),
     "cpu_amx_floors": lambda: cpu_floors("cpu-amx.jsonl"),
     "cpu_amx_times": lambda: cpu_times("cpu-amx.jsonl"),
