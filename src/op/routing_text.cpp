@@ -1,4 +1,5 @@
 // Routings as users spell them: "balanced", "uniform", "zipf:<s>", "counts:<file>".
+#include <array>
 #include <charconv>
 #include <cstdint>
 #include <fstream>
@@ -47,12 +48,15 @@ std::string read_file(const std::string& path) {
     if (!file) {
         throw_file(ErrorCode::io, path, "cannot be opened");
     }
-    std::string text(largest_file + 1, '\0');
-    file.read(text.data(), static_cast<std::streamsize>(text.size()));
+    std::string text;
+    std::array<char, 4096> block{};
+    while (file && text.size() <= largest_file) {
+        file.read(block.data(), block.size());
+        text.append(block.data(), static_cast<std::size_t>(file.gcount()));
+    }
     if (file.bad()) {
         throw_file(ErrorCode::io, path, "cannot be read");
     }
-    text.resize(static_cast<std::size_t>(file.gcount()));
     if (text.size() > largest_file) {
         throw_file(ErrorCode::parse, path, fmt::format("larger than {} bytes", largest_file));
     }
