@@ -4,7 +4,6 @@
 
 #include <array>
 #include <cstdint>
-#include <cstdlib>  // TEMP
 #include <limits>
 
 #include <moegemm/dtype.hpp>
@@ -81,6 +80,28 @@ inline constexpr std::int64_t tma_bytes = 16;
     return scale == DType::ue8m0 && (a == DType::e2m1x2 || (a == DType::e4m3 && inexact));
 }
 
+/// How many of `rows` rows of A are widened before the product's kernel multiplies, which widens the others beside its
+/// products. Of many rows: as many as the first tiles of all SMs need, or more where y has so few columns that a row is
+/// multiplied faster than it is widened. Of fewer, all: beside products, widening is slow to begin.
+/// \param columns N
+/// \param block   rows that are told to be there together: the number is a multiple, or all rows
+[[nodiscard]] constexpr std::int64_t rows_widened_before(std::int64_t rows, std::int64_t experts, std::int64_t columns,
+                                                         int tile_rows, int tile_columns, int processors,
+                                                         int block) noexcept {
+    constexpr std::int64_t many = 2048;      // of an expert
+    constexpr std::int64_t many_firsts = 8;  // times what the first tiles need
+    constexpr std::int64_t enough = 2048;    // columns whose products take longer than widening
+    const std::int64_t column_tiles = (columns + tile_columns - 1) / tile_columns;
+    const std::int64_t first = (processors + column_tiles - 1) / column_tiles * std::int64_t{tile_rows};
+    if (rows / experts < many || rows < many_firsts * first) {
+        return rows;
+    }
+    const std::int64_t hidden = columns < enough ? rows * columns / enough : rows;
+    const std::int64_t before = rows - hidden > first ? rows - hidden : first;
+    const std::int64_t whole = (before + block - 1) / block * block;
+    return whole < rows ? whole : rows;
+}
+
 /// The nearest tiling that the kind of elements has a kernel for.
 [[nodiscard]] constexpr Tiling nearest_tiling(Tiling wanted, const std::array<bool, tiling_count>& made) noexcept {
     const int index = static_cast<int>(wanted);
@@ -99,7 +120,8 @@ inline constexpr std::int64_t tma_bytes = 16;
 [[nodiscard]] constexpr bool counts_fit(std::int64_t rows, std::int64_t experts, std::int64_t columns,
                                         std::int64_t row_bytes, int tile_rows, int tile_columns) noexcept {
     constexpr std::int64_t most = std::numeric_limits<std::int32_t>::max();
-    if (rows > most - 1024 || columns > most - 1024 || row_bytes > most - 1024 || experts > most - 1024) {
+    constexpr std::int64_t margin = 65536;  // tiles end beyond the last row, and warps ask for rows beyond it
+    if (rows > most - margin || columns > most - margin || row_bytes > most - margin || experts > most - margin) {
         return false;
     }
     const std::int64_t row_tiles = (rows + tile_rows - 1) / tile_rows;

@@ -88,6 +88,8 @@ DecodedPlan::Workspace DecodedPlan::workspace() const {
             append(parts.values, 1, values);
             append(parts.factors, sizeof(float), spec().max_rows);
             append(parts.rows_differ, sizeof(std::uint32_t), 1);
+        } else if (kernel_.widens) {
+            append(parts.progress, sizeof(std::uint32_t), RowProgress::words(spec().max_rows));
         }
     }
     return parts;
@@ -169,7 +171,8 @@ void DecodedPlan::do_run(const Operands& operands, void* stream) {
         maps.y = matrix_map(operands.y.data(), s.dst, rows, s.n, wgmma_rows);
     }
     Route route{};
-    const auto multiply = [&](const Kernel& kernel, const void* a, DType type) {
+    RawRows raw{};
+    const auto multiply = [&](const Kernel& kernel, const void* a, DType type, bool overlapping) {
         call.a_chunks = kernel.a_chunks > 0 && has_whole_chunks(type, s.k);
         const auto map = [&](int box_rows) {
             if (kernel.a_chunks == 0) {
@@ -180,38 +183,50 @@ void DecodedPlan::do_run(const Operands& operands, void* stream) {
         };
         maps.a = map(kernel.a_box);
         maps.a_part = map(kernel.a_part_box);
-        std::array<void*, 4> arguments{&maps, &call, const_cast<PackedWeights*>(&packed), &route};
-        launch(kernel, processors_, arguments.data(), stream, widens());
+        // The kernel of rebased operands has no use for the last of them.
+        std::array<void*, 5> arguments{&maps, &call, const_cast<PackedWeights*>(&packed), &route, &raw};
+        launch(kernel, processors_, arguments.data(), stream, overlapping);
     };
     if (!widens()) {
-        multiply(kernel_, operands.a.data(), s.a);
+        multiply(kernel_, operands.a.data(), s.a, false);
         return;
     }
+    raw.type = s.a;
+    raw.call.a = operands.a.as<const std::uint8_t>();
+    raw.call.a_scale = operands.a_scale.as<const std::uint8_t>();
+    raw.call.layout = s.scale_layout;
+    raw.call.scale_columns = s.scale_columns();
+    raw.call.m_indptr = operands.m_indptr.as<const std::int32_t>();
+    raw.call.experts = static_cast<int>(s.experts);
+    raw.call.rows = static_cast<int>(rows);
+    raw.call.depth = static_cast<int>(s.k);
     const auto cuda_stream = static_cast<cudaStream_t>(stream);
     auto* const workspace = static_cast<std::uint8_t*>(operands.workspace.data());
-    WidenCall widening{};
-    widening.a = operands.a.as<const std::uint8_t>();
-    widening.a_scale = operands.a_scale.as<const std::uint8_t>();
-    widening.layout = s.scale_layout;
-    widening.scale_columns = s.scale_columns();
-    widening.m_indptr = operands.m_indptr.as<const std::int32_t>();
-    widening.experts = static_cast<int>(s.experts);
-    widening.rows = static_cast<int>(rows);
-    widening.depth = static_cast<int>(s.k);
-    widening.out = reinterpret_cast<std::uint16_t*>(workspace);
+    raw.call.out = reinterpret_cast<std::uint16_t*>(workspace);
     if (rebases()) {
         const RebasedRows rebased{packed.not_rebasable, workspace + workspace_.values,
                                   reinterpret_cast<float*>(workspace + workspace_.factors),
                                   reinterpret_cast<std::uint32_t*>(workspace + workspace_.rows_differ)};
         cuda::check(cudaMemsetAsync(rebased.rows_differ, 0, sizeof(std::uint32_t), cuda_stream),
                     "cudaMemsetAsync of the workspace");
-        cuda::check(rebase_rows(s.a, widening, rebased, cuda_stream), "rebase_rows");
+        cuda::check(rebase_rows(s.a, raw.call, rebased, cuda_stream), "rebase_rows");
+        raw.call.a = nullptr;
         route = {rebased.rows_differ, rebased.factors};
-        multiply(rebased_, rebased.values, DType::e4m3);
+        multiply(rebased_, rebased.values, DType::e4m3, true);
     } else {
-        cuda::check(widen_rows(s.a, s.row().scale_dtype, widening, cuda_stream), "widen_rows");
+        raw.first =
+            static_cast<int>(kernel_.widens ? rows_widened_before(rows, s.experts, s.n, kernel_.tile_rows,
+                                                                  kernel_.tile_columns, processors_, RowProgress::rows)
+                                            : rows);
+        if (raw.first < raw.call.rows) {
+            raw.progress = reinterpret_cast<std::uint32_t*>(workspace + workspace_.progress);
+        }
+        cuda::check(widen_rows(s.a, s.row().scale_dtype, raw.call, raw.first, raw.progress, cuda_stream), "widen_rows");
+        if (raw.first == raw.call.rows) {
+            raw.call.a = nullptr;
+        }
     }
-    multiply(kernel_, widening.out, DType::bf16);
+    multiply(kernel_, raw.call.out, DType::bf16, true);
 }
 
 }  // namespace moegemm::hopper

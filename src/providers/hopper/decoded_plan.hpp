@@ -24,9 +24,10 @@ namespace moegemm::hopper {
 /// Packs weights on the device, and takes calls with packed weights. Those with the contract's alone go to the general
 /// provider's plan.
 ///
-/// A's rows of 4 and 8 bits are decoded to bf16 in a first small pass, into the workspace. Where rows are many, and
-/// both sides have 4 bits or the caller allows rounding, they are made e4m3 instead if the data allow it, and the
-/// products with them: what each launch has to do is decided on the device.
+/// A's rows of 4 and 8 bits are decoded to bf16 into the workspace: in a first small pass or, where rows are many, but
+/// for the first of them beside the products. Where rows are many, and both sides have 4 bits or the caller allows
+/// rounding, they are made e4m3 in the pass instead if the data allow it, and the products with them: what each launch
+/// has to do is decided on the device.
 class DecodedPlan final : public Plan {
 public:
     /// \param rebased    the kernel for operands that became fp8; null where there is none
@@ -45,6 +46,7 @@ private:
         std::int64_t values = 0;       ///< e4m3, where operands are rebased; bf16 lies at the front
         std::int64_t factors = 0;      ///< of rebased rows
         std::int64_t rows_differ = 0;  ///< a word
+        std::int64_t progress = 0;     ///< RowProgress, where they are not
         std::int64_t bytes = 0;
     };
     void do_pack(const Operands& operands, const Tensor& packed, void* stream) override;

@@ -74,6 +74,36 @@ TEST_P(GpuSameBits, ForAnySplitOfRows) {
     }
 }
 
+TEST_P(GpuSameBits, ForRowsWidenedBesideProducts) {
+    // Of so many rows, `hopper` widens most while others are multiplied; of a part of them, all before.
+    for (const Variant variant : variants_offered()) {
+        std::mt19937_64 random(11 + static_cast<std::uint64_t>(variant));
+        GemmSpec spec = random_problem(variant, random, {}).spec();
+        if (spec.row().scaling != Scaling::group || spec.a == DType::bf16) {
+            continue;
+        }
+        spec.dst = DType::bf16;
+        spec.scale_layout = ScaleLayout::linear;
+        spec.experts = 3;
+        spec.n = 8200;
+        constexpr std::int32_t rows = 6331;
+        for (const std::int64_t k : {96, 2144}) {
+            spec.k = k;
+            const Call call(Problem::from(spec, {0, 1500, 1500, rows}), random);
+            const auto made = plan(call.spec());
+            const std::vector<std::uint8_t> whole = run_gpu(device(), *made, call.operands());
+            constexpr std::int32_t step = 1111;
+            for (std::int32_t first = 0; first < rows; first += step) {
+                const std::int32_t count = std::min(step, rows - first);
+                const std::vector<std::uint8_t> part = run_part(device(), *made, call, first, count);
+                ASSERT_EQ(std::memcmp(part.data(), whole.data() + first * spec.n * info(spec.dst).bytes, part.size()),
+                          0)
+                    << spec.row().name << ", K " << k << ", rows " << first << " … " << first + count;
+            }
+        }
+    }
+}
+
 INSTANTIATE_TEST_SUITE_P(Providers, GpuSameBits, testing::ValuesIn(gpu_provider_names()), gpu_test_name);
 
 }  // namespace

@@ -1,4 +1,5 @@
 // What is launched for which sizes.
+#include <algorithm>
 #include <array>
 #include <cstdint>
 
@@ -60,6 +61,27 @@ TEST(HopperChoice, TilesOfDecodedWeightsLeaveNoSmIdle) {
     EXPECT_EQ(choose_decoded_tiling(8 * 32, 32, 7168, 132), Tiling::few_64);   // 7 rounds of 896, or 14
     EXPECT_EQ(choose_decoded_tiling(16, 16, 2048, 132), Tiling::few_16);       // a full round of 128, or two of 256
     EXPECT_EQ(choose_decoded_tiling(9 * 16, 16, 2048, 132), Tiling::few_64);   // more rows of A
+}
+
+TEST(HopperChoice, RowsAreWidenedBesideProductsWhereTheyAreMany) {
+    constexpr int block = 64;
+    const auto before = [](std::int64_t rows, std::int64_t experts, std::int64_t columns) {
+        return rows_widened_before(rows, experts, columns, 256, 128, 132, block);
+    };
+    EXPECT_EQ(before(16 * 4096, 16, 2048), 9 * 256);  // 16 columns of tiles: 9 rows of them for 132 SMs
+    EXPECT_EQ(before(32 * 4096, 32, 4096), 5 * 256);
+    EXPECT_EQ(before(16 * 512, 16, 2048), 16 * 512);    // few of an expert
+    EXPECT_EQ(before(6144, 1, 4096), 6144);             // few in all
+    EXPECT_EQ(before(64 * 4096, 64, 1024), 32 * 4096);  // products of few columns
+    for (const std::int64_t experts : {1, 7, 128}) {
+        for (const std::int64_t columns : {1, 128, 1000, 2880, 28672}) {
+            for (std::int64_t rows = 1; rows <= 1 << 20; rows += 1 + rows / 5) {
+                const std::int64_t found = before(rows, experts, columns);
+                EXPECT_TRUE(found == rows || (found > 0 && found < rows && found % block == 0));
+                EXPECT_GE(found, std::min<std::int64_t>(rows, 132 / ((columns + 127) / 128) * 256));
+            }
+        }
+    }
 }
 
 TEST(HopperChoice, FewTilesAreSmall) {

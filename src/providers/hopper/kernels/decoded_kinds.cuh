@@ -22,25 +22,25 @@ struct DecodedFew : DecodedKind<weights> {
     static constexpr int tokens_step = 0;
     // Of weights of 8 bits, stages twice as deep would be too few.
     static constexpr int depths = weights == WeightFormat::e4m3_ue8m0 ? 2 : 4;
-    static constexpr DecodedShape shape{4, 32, 8, 32, 0, 0, depths, 1, 128};
+    static constexpr DecodedShape shape{4, 32, 8, 32, 0, 0, depths, 1, 128, false};
     static constexpr DecodedSmem smem = DecodedFew::smem_of(shape);
 };
 /// Few rows and few tiles.
 template <WeightFormat weights>
 struct DecodedFewTiles : DecodedFew<weights> {
-    static constexpr DecodedShape shape{4, 32, 8, 32, 0, 0, 4, 2, 128};
+    static constexpr DecodedShape shape{4, 32, 8, 32, 0, 0, 4, 2, 128, false};
     static constexpr DecodedSmem smem = DecodedFewTiles::smem_of(shape);
 };
 template <WeightFormat weights>
 struct DecodedSome : DecodedKind<weights> {
     static constexpr int least_tokens = 32;
     static constexpr int tokens_step = 32;
-    static constexpr DecodedShape shape{2, 128, 64, 64, 2, 8, 1, 1, 64};
+    static constexpr DecodedShape shape{2, 128, 64, 64, 2, 8, 1, 1, 64, false};
     static constexpr DecodedSmem smem = DecodedSome::smem_of(shape);
 };
 template <WeightFormat weights>
 struct DecodedMany : DecodedKind<weights> {
-    static constexpr DecodedShape shape{2, 256, 64, 64, 2, 8, 1, 1, 64};
+    static constexpr DecodedShape shape{2, 256, 64, 64, 2, 4, 1, 1, 64, true};
     static constexpr DecodedSmem smem = DecodedMany::smem_of(shape);
 };
 
@@ -54,6 +54,7 @@ template <class Kind>
     kernel.a_box = shape.large_box;
     kernel.a_part_box = shape.small_box;
     kernel.a_chunks = shape.depths;
+    kernel.widens = shape.widens;
     return kernel;
 }
 

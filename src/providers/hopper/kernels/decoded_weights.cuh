@@ -12,7 +12,7 @@
 ///
 /// Each consumer warpgroup has a block of W's rows. While the products of one stage are under way it takes apart the
 /// words of the next. A warp loads weights, by plain copies of packed blocks (packed_weights.hpp), another rows of A, a
-/// third finds the tiles.
+/// third finds the tiles. Where rows are many, the third and a fourth widen those of 4 and 8 bits (raw_rows.cuh).
 ///
 /// Shapes: four consumers and up to 32 tokens where the weights' way from memory is all that counts, two and up to 128
 /// or 256 where the products are. Where there are few tiles, two consumers share each block of W's rows: they take
@@ -25,6 +25,7 @@
 #include "providers/hopper/kernels/epilogue.cuh"
 #include "providers/hopper/kernels/fragment.hpp"
 #include "providers/hopper/kernels/packed_weights.hpp"
+#include "providers/hopper/kernels/raw_rows.cuh"
 #include "providers/hopper/kernels/ring.cuh"
 #include "providers/hopper/kernels/smem_plan.hpp"
 #include "providers/hopper/kernels/tile_queue.cuh"
@@ -47,19 +48,20 @@ struct DecodedShape {
     int depths;     ///< blocks of weights along K in a stage
     int splits;     ///< consumers that share a block of rows: 1, or 2 that take half of a stage's depths each
     int part;       ///< TileShape::part
+    bool widens;    ///< whether spare warps widen rows of A (raw_rows.cuh)
 
     [[nodiscard]] constexpr int row_blocks() const { return consumers / splits; }
     [[nodiscard]] constexpr int own_depths() const { return depths / splits; }
     [[nodiscard]] constexpr bool many() const { return tokens > 64; }
     [[nodiscard]] constexpr int threads() const { return (consumers + 1) * warpgroup; }
     /// Registers of a thread: the launch's go to the consumers as far as they can.
-    [[nodiscard]] constexpr int producer_registers() const { return many() ? 40 : 32; }
-    [[nodiscard]] constexpr int consumer_registers() const { return many() ? 232 : 112; }
+    [[nodiscard]] constexpr int producer_registers() const { return widens ? 88 : many() ? 40 : 32; }
+    [[nodiscard]] constexpr int consumer_registers() const { return widens ? 208 : many() ? 232 : 112; }
     [[nodiscard]] constexpr TileShape tile() const { return {tokens, row_blocks() * wgmma_rows, part, group}; }
 };
 
 /// What lies where in shared memory: stages of A, in chunks of 128 bytes a row, then W; buffers for y, or for sums on
-/// their way to another consumer; barriers; the queue of tiles.
+/// their way to another consumer; rows of A that are to be widened; barriers; the queue of tiles.
 struct DecodedSmem {
     DecodedShape shape;
     int block_bytes;
@@ -76,19 +78,21 @@ struct DecodedSmem {
         return shape.splits > 1 ? shape.row_blocks() * sums_bytes()
                                 : shape.consumers * shape.y_buffers * SmemPlan::y_buffer_bytes;
     }
+    [[nodiscard]] constexpr int raw_bytes() const { return shape.widens ? 2 * raw_ring_bytes : 0; }
     [[nodiscard]] static constexpr int rest_bytes(int stages) {
         return (2 * stages * 8 + 15) / 16 * 16 + tile_slots(stages) * (tile_slot_bytes + 2 * 8);
     }
     /// As many as fit.
     [[nodiscard]] constexpr int stages() const {
         int count = most_stages;
-        while (count * stage_bytes() + y_bytes() + rest_bytes(count) > shared_bytes_per_cta) {
+        while (count * stage_bytes() + y_bytes() + raw_bytes() + rest_bytes(count) > shared_bytes_per_cta) {
             --count;
         }
         return count;
     }
     [[nodiscard]] constexpr int y_offset() const { return stages() * stage_bytes(); }
-    [[nodiscard]] constexpr int barrier_offset() const { return y_offset() + y_bytes(); }
+    [[nodiscard]] constexpr int raw_offset() const { return y_offset() + y_bytes(); }
+    [[nodiscard]] constexpr int barrier_offset() const { return raw_offset() + raw_bytes(); }
     [[nodiscard]] constexpr int tile_offset() const { return barrier_offset() + (2 * stages() * 8 + 15) / 16 * 16; }
     [[nodiscard]] constexpr int bytes() const { return barrier_offset() + rest_bytes(stages()); }
 };
@@ -240,7 +244,8 @@ __device__ __forceinline__ void with_columns(int rows, const Act& act) {
 template <class Kind>
 __global__ void __launch_bounds__(Kind::shape.threads(), 1)
     decoded_weights(const __grid_constant__ Maps maps, const __grid_constant__ Call call,
-                    const __grid_constant__ PackedWeights packed, const __grid_constant__ Route route) {
+                    const __grid_constant__ PackedWeights packed, const __grid_constant__ Route route,
+                    const __grid_constant__ RawRows raw) {
     constexpr DecodedShape shape = Kind::shape;
     using Fragments = WeightFragments<Kind::format>;
     constexpr int block_bytes = Fragments::block.bytes();
@@ -276,6 +281,7 @@ __global__ void __launch_bounds__(Kind::shape.threads(), 1)
     if (role == shape.consumers) {
         ptx::setmaxnreg_dec<shape.producer_registers()>();
         const bool leader = threadIdx.x % 32 == 0;
+        const int lane = static_cast<int>(threadIdx.x) % 32;
         const int warp = (static_cast<int>(threadIdx.x) - shape.consumers * warpgroup) / 32;
         if (warp == 0) {  // weights
             const auto policy = call.weights_first_out ? ptx::Evict::first : ptx::Evict::normal;
@@ -308,6 +314,9 @@ __global__ void __launch_bounds__(Kind::shape.threads(), 1)
             ptx::wait_for_kernel_before();
             const int copies = call.a_chunks ? 1 : depths;  // for the chunks of a stage
             while (tiles.next(tile)) {
+                if (shape.widens && raw.call.a != nullptr) {
+                    wait_for_rows(raw, tile, lane);
+                }
                 const bool small = tile.rows <= shape.small_box;
                 const CUtensorMap* const map = small ? &maps.a_part : &maps.a;
                 const int box_rows = small ? shape.small_box : shape.large_box;
@@ -329,9 +338,26 @@ __global__ void __launch_bounds__(Kind::shape.threads(), 1)
                 }
                 __syncwarp();
             }
+        } else if (shape.widens && raw.call.a != nullptr) {  // tiles and rows to widen, or these alone
+            TileFinder<stages, shape.tile()> finder(queue, call);
+            const bool finds = warp == 2;
+            while (finds && finder.more() && finder.is_due()) {
+                finder.find();
+            }
+            ptx::wait_for_kernel_before();
+            with_row_type<Kind::format>(raw.type, [&]<DType a, DType scale>() {
+                RowWidener<a, scale> widener(raw, shared + plan.raw_offset() + warp % 2 * raw_ring_bytes);
+                bool widening = true;
+                while (widening || (finds && finder.more())) {
+                    if (finds && finder.more() && (!widening || finder.is_due())) {
+                        finder.find();
+                    } else {
+                        widening = widener.step();
+                    }
+                }
+            });
         } else if (warp == 2) {
-            TileWalk<shape.tile()> walk(call.m_indptr, call.experts, call.rows, call.columns);
-            find_tiles(queue, walk, call.columns);
+            TileFinder<stages, shape.tile()>(queue, call).find_all();
         }
     } else {
         ptx::setmaxnreg_inc<shape.consumer_registers()>();

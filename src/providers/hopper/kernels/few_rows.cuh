@@ -224,8 +224,7 @@ __global__ void __launch_bounds__(Shape::value.threads(E::is_block_scaled), Shap
                 __syncwarp();
             }
         } else if (warp == 2) {
-            TileWalk<shape.tile()> walk(call.m_indptr, call.experts, call.rows, call.columns);
-            find_tiles(queue, walk, call.columns);
+            TileFinder<shape.stages, shape.tile()>(queue, call).find_all();
         } else if constexpr (E::is_block_scaled) {
             while (tiles.next(tile)) {
                 const BlockScaleCopy<shape.scales()> scale_copy(call, tile);

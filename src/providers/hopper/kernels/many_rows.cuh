@@ -159,8 +159,7 @@ __global__ void __launch_bounds__(Shape::value.threads(), 1)
                 }
             }
         } else if (warp == 1) {
-            TileWalk<shape.tile()> walk(call.m_indptr, call.experts, call.rows, call.columns);
-            find_tiles(queue, walk, call.columns);
+            TileFinder<shape.stages, shape.tile()>(queue, call).find_all();
         } else if (scales_in_ring && warp == 2) {
             while (tiles.next(tile)) {
                 const BlockScaleCopy<shape.scales()> scale_copy(call, tile);

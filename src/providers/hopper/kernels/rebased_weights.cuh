@@ -417,8 +417,7 @@ __global__ void __launch_bounds__(rebased::threads, 1)
                 }
             }
         } else if (warp == 1) {
-            TileWalk<tile_shape> walk(call.m_indptr, call.experts, call.rows, call.columns);
-            find_tiles(queue, walk, call.columns);
+            TileFinder<stages, tile_shape>(queue, call).find_all();
         } else if (warp == 2) {  // packed blocks
             RingPlace<Packed::stages> packed_place;
             const bool leader = thread % 32 == 0;

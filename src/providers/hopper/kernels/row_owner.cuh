@@ -11,6 +11,7 @@ namespace moegemm::hopper {
 struct RowOwner {
     int expert;  ///< -1: none
     int first_row;
+    int end_row;  ///< one past its last; of no expert: any that is not beyond the row
 };
 /// All lanes of a warp call together.
 __device__ __forceinline__ RowOwner owner_of(const std::int32_t* m_indptr, int experts, int row) {
@@ -21,15 +22,17 @@ __device__ __forceinline__ RowOwner owner_of(const std::int32_t* m_indptr, int e
         expert += __popc(__ballot_sync(~0U, before));
     }
     if (expert >= experts) {
-        return {-1, 0};
+        return {-1, 0, row};
     }
     const int first_row = __ldg(m_indptr + expert);
-    return first_row < 0 || first_row > row ? RowOwner{-1, 0} : RowOwner{expert, first_row};
+    return first_row < 0 || first_row > row ? RowOwner{-1, 0, row}
+                                            : RowOwner{expert, first_row, __ldg(m_indptr + expert + 1)};
 }
 
 /// The scales of a row of A.
 class RowScales {
 public:
+    RowScales() = default;
     __device__ __forceinline__ RowScales(const WidenCall& call, const RowOwner& owner, int row)
         : first_(call.a_scale + scales::a_scale_index(call.layout, row, 0, owner.expert, owner.first_row, call.rows,
                                                       call.scale_columns)),
@@ -40,8 +43,8 @@ public:
     }
 
 private:
-    const std::uint8_t* first_;
-    bool swizzled_;
+    const std::uint8_t* first_ = nullptr;
+    bool swizzled_ = false;
 };
 
 }  // namespace moegemm::hopper

@@ -5,6 +5,7 @@
 /// A warp that has nothing else to do finds them ahead of time; the others read four numbers.
 #pragma once
 
+#include "providers/hopper/kernels/call.hpp"
 #include "providers/hopper/kernels/ring.cuh"
 #include "providers/hopper/kernels/smem_plan.hpp"
 #include "providers/hopper/kernels/tile_walk.hpp"
@@ -52,33 +53,58 @@ struct TileQueue {
     }
 };
 
-/// Of the warp that finds tiles: all it does.
-/// \param columns N
+/// Of the warp that finds tiles.
 template <int stages, TileShape shape>
-__device__ __forceinline__ void find_tiles(TileQueue<stages> queue, TileWalk<shape>& walk, int columns) {
-    constexpr int ahead = 2;
-    RingPlace<TileQueue<stages>::slots> place;
-    RingPlace<TileQueue<stages>::slots> before;
-    bool more = true;
-    for (int number = 0; more; ++number) {
+class TileFinder {
+public:
+    __device__ __forceinline__ TileFinder(TileQueue<stages> queue, const Call& call)
+        : queue_(queue), walk_(call.m_indptr, call.experts, call.rows, call.columns), columns_(call.columns) {}
+
+    /// Whether tiles may be left.
+    [[nodiscard]] __device__ __forceinline__ bool more() const { return more_; }
+    /// Whether the next may be told at once.
+    [[nodiscard]] __device__ __forceinline__ bool is_due() const {
+        return number_ < ahead ||
+               __any_sync(~0U, static_cast<int>(ptx::mbarrier_test(queue_.loaded(before_.stage), before_.parity))) != 0;
+    }
+    /// Finds it, and tells it as soon as it may.
+    __device__ __forceinline__ void find() {
         Tile tile{};
         do {
-            more = walk.next(tile);
-        } while (more && tile.column >= columns);  // a part of the last columns' tile
-        if (!more) {
+            more_ = walk_.next(tile);
+        } while (more_ && tile.column >= columns_);  // a part of the last columns' tile
+        if (!more_) {
             tile.rows = 0;
         }
-        if (number >= ahead) {
-            ptx::mbarrier_wait(queue.loaded(before.stage), before.parity);
-            before.advance();
+        if (number_ >= ahead) {
+            ptx::mbarrier_wait(queue_.loaded(before_.stage), before_.parity);
+            before_.advance();
         }
+        ++number_;
         if (threadIdx.x % 32 == 0) {
-            queue.write(place.stage, tile);
-            ptx::mbarrier_arrive(queue.told(place.stage));
+            queue_.write(place_.stage, tile);
+            ptx::mbarrier_arrive(queue_.told(place_.stage));
         }
-        place.advance();
+        place_.advance();
     }
-}
+    /// All that there are.
+    __device__ __forceinline__ void find_all() {
+        while (more_) {
+            find();
+        }
+    }
+
+private:
+    static constexpr int ahead = 2;
+
+    TileQueue<stages> queue_;
+    TileWalk<shape> walk_;
+    int columns_;  ///< N
+    int number_ = 0;
+    bool more_ = true;
+    RingPlace<TileQueue<stages>::slots> place_;
+    RingPlace<TileQueue<stages>::slots> before_;
+};
 
 /// A listener's place in the queue.
 template <int stages>

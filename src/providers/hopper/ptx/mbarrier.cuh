@@ -68,6 +68,23 @@ __device__ __forceinline__ void cp_async_4(SharedAddress target, const void* sou
                  : "memory");
 }
 
+/// Starts copying 8 or 16 bytes.
+template <int bytes>
+__device__ __forceinline__ void cp_async(SharedAddress target, const void* source) {
+    if constexpr (bytes == 16) {
+        asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(target), "l"(source) : "memory");
+    } else {
+        asm volatile("cp.async.ca.shared.global [%0], [%1], %2;" ::"r"(target), "l"(source), "n"(bytes) : "memory");
+    }
+}
+/// Makes a group of this thread's copies since the last one.
+__device__ __forceinline__ void cp_async_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+/// Waits until at most `groups` of this thread's groups are still on their way.
+template <int groups>
+__device__ __forceinline__ void cp_async_wait_groups() {
+    asm volatile("cp.async.wait_group %0;" ::"n"(groups) : "memory");
+}
+
 /// Arrives at the barrier when this thread's copies so far have ended, without waiting for them: one of the arrivals
 /// that the barrier was made for.
 __device__ __forceinline__ void mbarrier_arrive_after_copies(SharedAddress barrier) {
@@ -96,6 +113,14 @@ __device__ __forceinline__ std::uint32_t load_shared_word(SharedAddress source) 
 __device__ __forceinline__ uint2 load_shared_2_words(SharedAddress source) {
     uint2 words;
     asm volatile("ld.shared.v2.b32 {%0, %1}, [%2];" : "=r"(words.x), "=r"(words.y) : "r"(source) : "memory");
+    return words;
+}
+__device__ __forceinline__ uint4 load_shared_4_words(SharedAddress source) {
+    uint4 words;
+    asm volatile("ld.shared.v4.b32 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(words.x), "=r"(words.y), "=r"(words.z), "=r"(words.w)
+                 : "r"(source)
+                 : "memory");
     return words;
 }
 __device__ __forceinline__ int4 load_shared_4(SharedAddress source) {
