@@ -403,6 +403,7 @@ private:
         const bool wide = find_wide(block, place, weights, OrdinaryScales::of_f32(shape_.w));
         const auto format = static_cast<std::size_t>(shape_.format);
         if (!wide && rows_.count <= shape_.kernels->direct_rows[format]) {
+            ask_for_scales(block, weights);
             shape_.kernels->panel_sums[format]({a_of(place), rows_.count, shape_.depth(block), weights, c_of(c_panel),
                                                 c_tile_, factors_of(place), shape_.combine});
             return;
@@ -421,6 +422,15 @@ private:
         return rows_.count <= shape_.few_rows() ? packed_.block_bytes : tile_panels_ * packed_.panel_bytes;
     }
 
+    /// Asks for the scales of what comes after `weights`: they are looked over before anything is multiplied.
+    void ask_for_scales(std::int64_t block, const PanelGroup& weights) const {
+        for (std::int64_t byte = 0; byte < shape_.groups(block) * panel_columns; byte += line_bytes) {
+            for (std::int64_t panel = 0; panel < weights.panels; ++panel) {
+                __builtin_prefetch(weights.scales + next_tile() + panel * weights.stride + byte);
+            }
+        }
+    }
+
     /// \param first of the tile's panels in `group`
     void add_tile(std::int64_t block, std::int64_t place, const PanelGroup& group, std::int64_t first, void* c,
                   bool wide) const {
@@ -431,11 +441,7 @@ private:
                 weights.elements + panel * weights.stride, weights.scales + panel * weights.stride, shape_.depth(block),
                 buffers_.w + panel * panel_columns, kernels.tile_columns);
         }
-        for (std::int64_t byte = 0; byte < shape_.groups(block) * panel_columns; byte += line_bytes) {
-            for (std::int64_t panel = 0; panel < tile_panels_; ++panel) {
-                __builtin_prefetch(weights.scales + next_tile() + panel * weights.stride + byte);
-            }
-        }
+        ask_for_scales(block, weights);
         TileCall call{a_of(place),
                       buffers_.w,
                       rows_.count,

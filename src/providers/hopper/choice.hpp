@@ -155,7 +155,7 @@ inline constexpr std::int64_t tma_bytes = 16;
         return 0;
     }
     constexpr std::int64_t bytes = 64 << 10;  // of an SM
-    const std::int64_t wanted = bytes / ctas / (columns * 128);
+    const std::int64_t wanted = bytes / ctas / (std::int64_t{columns} * 128);
     const std::int64_t all = (depth + 127) / 128;
     return static_cast<int>(wanted < all ? wanted : all);
 }
