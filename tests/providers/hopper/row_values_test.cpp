@@ -1,7 +1,6 @@
 // Values and scales of A on their way to bf16: every code at every place.
 #include <cmath>
 #include <cstdint>
-#include <limits>
 #include <random>
 
 #include <gtest/gtest.h>

@@ -22,7 +22,7 @@ public:
     /// \param code   of its scale
     __device__ __forceinline__ void load(const std::uint8_t* source, std::uint32_t code) {
         if constexpr (words == 4) {
-            set(__ldg(reinterpret_cast<const uint4*>(source)));
+            set(__ldg(reinterpret_cast<const int4*>(source)));
         } else {
             set(__ldg(reinterpret_cast<const uint2*>(source)));
         }
@@ -31,7 +31,7 @@ public:
     /// The same from shared memory.
     __device__ __forceinline__ void load(ptx::SharedAddress source, std::uint32_t code) {
         if constexpr (words == 4) {
-            set(ptx::load_shared_4_words(source));
+            set(ptx::load_shared_4(source));
         } else {
             set(ptx::load_shared_2_words(source));
         }
@@ -72,11 +72,11 @@ public:
     }
 
 private:
-    __device__ __forceinline__ void set(uint4 four) {
-        words_[0] = four.x;
-        words_[1] = four.y;
-        words_[2] = four.z;
-        words_[3] = four.w;
+    __device__ __forceinline__ void set(int4 four) {
+        words_[0] = static_cast<std::uint32_t>(four.x);
+        words_[1] = static_cast<std::uint32_t>(four.y);
+        words_[2] = static_cast<std::uint32_t>(four.z);
+        words_[3] = static_cast<std::uint32_t>(four.w);
     }
     __device__ __forceinline__ void set(uint2 two) {
         words_[0] = two.x;

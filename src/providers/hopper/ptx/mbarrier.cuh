@@ -115,14 +115,6 @@ __device__ __forceinline__ uint2 load_shared_2_words(SharedAddress source) {
     asm volatile("ld.shared.v2.b32 {%0, %1}, [%2];" : "=r"(words.x), "=r"(words.y) : "r"(source) : "memory");
     return words;
 }
-__device__ __forceinline__ uint4 load_shared_4_words(SharedAddress source) {
-    uint4 words;
-    asm volatile("ld.shared.v4.b32 {%0, %1, %2, %3}, [%4];"
-                 : "=r"(words.x), "=r"(words.y), "=r"(words.z), "=r"(words.w)
-                 : "r"(source)
-                 : "memory");
-    return words;
-}
 __device__ __forceinline__ int4 load_shared_4(SharedAddress source) {
     int4 values;
     asm volatile("ld.shared.v4.s32 {%0, %1, %2, %3}, [%4];"
