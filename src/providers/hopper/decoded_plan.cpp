@@ -75,15 +75,14 @@ DecodedPlan::DecodedPlan(const GemmSpec& spec, DLDevice device, WeightFormat for
 
 DecodedPlan::Workspace DecodedPlan::workspace() const {
     Workspace parts;
+    const auto append = [&](std::int64_t& part, std::int64_t each, std::int64_t count) {
+        constexpr std::int64_t alignment = 256;
+        part = checked_add(parts.bytes, alignment - 1, "workspace") / alignment * alignment;
+        parts.bytes = checked_add(part, checked_mul(each, count, "workspace"), "workspace");
+    };
     if (widens()) {
-        const auto append = [&](std::int64_t& part, std::int64_t each, std::int64_t count) {
-            constexpr std::int64_t alignment = 256;
-            part = checked_add(parts.bytes, alignment - 1, "workspace") / alignment * alignment;
-            parts.bytes = checked_add(part, checked_mul(each, count, "workspace"), "workspace");
-        };
         const std::int64_t values = checked_mul(spec().max_rows, spec().k, "workspace");
-        std::int64_t front = 0;
-        append(front, info(DType::bf16).bytes, values);
+        append(parts.widened, info(DType::bf16).bytes, values);
         if (rebases()) {
             append(parts.values, 1, values);
             append(parts.factors, sizeof(float), spec().max_rows);
@@ -91,6 +90,9 @@ DecodedPlan::Workspace DecodedPlan::workspace() const {
         } else if (kernel_.widens) {
             append(parts.progress, sizeof(std::uint32_t), RowProgress::words(spec().max_rows));
         }
+    }
+    if (kernel_.counts || rebased_.counts) {
+        append(parts.counters, sizeof(ItemCounter), 2);
     }
     return parts;
 }
@@ -170,6 +172,8 @@ void DecodedPlan::do_run(const Operands& operands, void* stream) {
     if (call.y_map) {
         maps.y = matrix_map(operands.y.data(), s.dst, rows, s.n, wgmma_rows);
     }
+    auto* const workspace = static_cast<std::uint8_t*>(operands.workspace.data());
+    auto* counter = workspace + workspace_.counters;
     Route route{};
     RawRows raw{};
     const auto multiply = [&](const Kernel& kernel, const void* a, DType type, bool overlapping) {
@@ -183,6 +187,10 @@ void DecodedPlan::do_run(const Operands& operands, void* stream) {
         };
         maps.a = map(kernel.a_box);
         maps.a_part = map(kernel.a_part_box);
+        if (kernel.counts) {
+            set_counter(call, counter);
+            counter += sizeof(ItemCounter);  // the next launch may begin before this one has ended
+        }
         // The kernel of rebased operands has no use for the last of them.
         std::array<void*, 5> arguments{&maps, &call, const_cast<PackedWeights*>(&packed), &route, &raw};
         launch(kernel, processors_, arguments.data(), stream, overlapping);
@@ -201,8 +209,7 @@ void DecodedPlan::do_run(const Operands& operands, void* stream) {
     raw.call.rows = static_cast<int>(rows);
     raw.call.depth = static_cast<int>(s.k);
     const auto cuda_stream = static_cast<cudaStream_t>(stream);
-    auto* const workspace = static_cast<std::uint8_t*>(operands.workspace.data());
-    raw.call.out = reinterpret_cast<std::uint16_t*>(workspace);
+    raw.call.out = reinterpret_cast<std::uint16_t*>(workspace + workspace_.widened);
     if (rebases()) {
         const RebasedRows rebased{packed.not_rebasable, workspace + workspace_.values,
                                   reinterpret_cast<float*>(workspace + workspace_.factors),

@@ -43,10 +43,12 @@ public:
 private:
     /// Where the parts of the workspace lie.
     struct Workspace {
-        std::int64_t values = 0;       ///< e4m3, where operands are rebased; bf16 lies at the front
+        std::int64_t widened = 0;      ///< rows of A in bf16
+        std::int64_t values = 0;       ///< in e4m3, where operands are rebased
         std::int64_t factors = 0;      ///< of rebased rows
         std::int64_t rows_differ = 0;  ///< a word
         std::int64_t progress = 0;     ///< RowProgress, where they are not
+        std::int64_t counters = 0;     ///< ItemCounter, of each kernel that multiplies
         std::int64_t bytes = 0;
     };
     void do_pack(const Operands& operands, const Tensor& packed, void* stream) override;

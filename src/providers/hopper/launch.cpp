@@ -2,11 +2,25 @@
 
 #include <cuda_runtime_api.h>
 
+#include <atomic>
+#include <cstdint>
+#include <random>
+
 #include "cuda/error.hpp"
 #include "providers/hopper/choice.hpp"
 
 namespace moegemm::hopper {
 namespace {
+
+/// A number that no other launch has, and no memory by chance: counted from one drawn at random.
+std::uint64_t new_ticket() {
+    static std::atomic<std::uint64_t> next = [] {
+        std::random_device random;
+        return std::uint64_t{random()} << 32 | random();
+    }();
+    const std::uint64_t ticket = next++;
+    return ticket != 0 ? ticket : next++;  // 0 is nobody's
+}
 
 Dst dst_of(DType dtype) { return dtype == DType::bf16 ? Dst::bf16 : dtype == DType::f16 ? Dst::f16 : Dst::f32; }
 
@@ -25,6 +39,11 @@ Call output_call(const GemmSpec& spec, const Operands& operands) {
     call.y_map = element == 2 && spec.n * element % tma_bytes == 0 && is_aligned(call.y, tma_bytes);
     call.alpha = operands.alpha.as<const float>();
     return call;
+}
+
+void set_counter(Call& call, void* at) {
+    call.counter = static_cast<ItemCounter*>(at);
+    call.ticket = new_ticket();
 }
 
 void allow_shared_memory(const Kernel& kernel, DLDevice device) {

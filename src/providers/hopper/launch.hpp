@@ -18,6 +18,10 @@ namespace moegemm::hopper {
 /// A call's rows, columns and experts, its alpha, and how y is written.
 [[nodiscard]] Call output_call(const GemmSpec& spec, const Operands& operands);
 
+/// Gives a launch of the call a counter and a ticket of its own (tile_queue.cuh).
+/// \param at of the workspace; no other launch at the same time may have it
+void set_counter(Call& call, void* at);
+
 /// Lets the kernel's CTAs have the shared memory that they need.
 /// \throws Error internal where the device refuses
 void allow_shared_memory(const Kernel& kernel, DLDevice device);

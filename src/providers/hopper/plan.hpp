@@ -28,7 +28,7 @@ public:
     HopperPlan(const GemmSpec& spec, DLDevice device, const Kernel& kernel, int processors,
                std::unique_ptr<Plan> general);
 
-    [[nodiscard]] std::size_t workspace_bytes() const override { return general_->workspace_bytes(); }
+    [[nodiscard]] std::size_t workspace_bytes() const override;
     [[nodiscard]] std::vector<std::string> kernels() const override;
 
 private:

@@ -219,6 +219,12 @@ void GpuCall::set_m_indptr(const std::vector<std::int32_t>& m_indptr) {
 
 void GpuCall::poison_y() { device_.set(operands_.y.data(), poison, operands_.y.bytes()); }
 
+void GpuCall::fill_workspace(std::uint8_t value) {
+    if (operands_.workspace.defined()) {
+        device_.set(operands_.workspace.data(), value, operands_.workspace.bytes());
+    }
+}
+
 std::vector<std::uint8_t> GpuCall::y(std::int64_t rows) {
     std::vector<std::uint8_t> now(image_.size());
     device_.copy_to_host(now.data(), block_.get(), static_cast<std::int64_t>(now.size()));

@@ -75,6 +75,8 @@ public:
     /// Writes m_indptr on the device anew; no copy of it is on the host any more.
     void set_m_indptr(const std::vector<std::int32_t>& m_indptr);
     void poison_y();
+    /// What a call may find in its workspace.
+    void fill_workspace(std::uint8_t value);
     /// Waits, and gives y's bytes. Fails the test where anything but the first `rows` rows of y, the workspace and the
     /// packed weights was written.
     [[nodiscard]] std::vector<std::uint8_t> y(std::int64_t rows);

@@ -85,6 +85,43 @@ TEST_P(GpuRouting, AGraphReplaysWithOtherRowCounts) {
     }
 }
 
+/// CTAs share out tiles on the device: from call to call, whatever lies in the workspace, and out of a graph.
+TEST_P(GpuRouting, MoreTilesThanSms) {
+    for (const Variant variant : variants_offered()) {
+        const Call call = make_call(variant, 16'392, 32);
+        const auto made = plan(call.spec());
+        GpuCall on_gpu(device(), *made, call.operands());
+        on_gpu.run();
+        (void)on_gpu.y(rows);
+        const auto replay = device().replay(bench::CacheRule::warm, [&] { on_gpu.run(); });
+        ASSERT_TRUE(replay);
+        for (const std::vector<std::int32_t>& m_indptr : {routings[4], routings[0], routings[2]}) {
+            on_gpu.set_m_indptr(m_indptr);
+            std::vector<std::uint8_t> first;
+            for (const int dirt : {-1, 0, 0x5A, -1}) {
+                if (dirt >= 0) {
+                    on_gpu.fill_workspace(static_cast<std::uint8_t>(dirt));
+                }
+                for (const bool from_graph : {true, false, true}) {
+                    on_gpu.poison_y();
+                    if (from_graph) {
+                        EXPECT_GT(replay(), 0);
+                    } else {
+                        on_gpu.run();
+                    }
+                    const std::vector<std::uint8_t> y = on_gpu.y(m_indptr.back());
+                    if (first.empty()) {
+                        expect_right(call, m_indptr, y);
+                        first = y;
+                    }
+                    ASSERT_EQ(y, first) << call.spec().row().name << (from_graph ? ", from a graph" : "");
+                    ASSERT_FALSE(HasFailure());
+                }
+            }
+        }
+    }
+}
+
 /// Whatever m_indptr holds, nothing outside of the tensors is touched, and the next call is right.
 TEST_P(GpuRouting, NonsenseStaysInsideTheTensors) {
     constexpr std::int32_t most = std::numeric_limits<std::int32_t>::max();

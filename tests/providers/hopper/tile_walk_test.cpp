@@ -1,4 +1,5 @@
 // Every element of y is in exactly one tile, for any row counts.
+#include <cmath>
 #include <cstdint>
 #include <random>
 #include <set>
@@ -11,19 +12,34 @@
 namespace moegemm::hopper {
 namespace {
 
-/// Every tile of a call, expert by expert.
+/// Every tile of a call, expert by expert or mixed.
 template <TileShape shape>
 std::vector<Tile> all_tiles(const std::vector<std::int32_t>& m_indptr, int rows, int columns) {
     std::vector<Tile> tiles;
+    std::vector<Tile> few;
     for (int expert = 0; expert + 1 < static_cast<int>(m_indptr.size()); ++expert) {
         const auto e = static_cast<std::size_t>(expert);
         const RowRange range = clamped_rows(m_indptr[e], m_indptr[e + 1], rows);
         for (int index = 0; index < tile_count<shape>(range.count, columns); ++index) {
-            tiles.push_back(tile_at<shape>(expert, range, columns, index));
-            EXPECT_EQ(tiles.back().expert, expert);
+            const Tile tile = tile_at<shape>(expert, range, columns, index);
+            EXPECT_EQ(tile.expert, expert);
+            (shape.mixed && range.count <= shape.rows ? few : tiles).push_back(tile);
         }
     }
-    return tiles;
+    const int count = static_cast<int>(tiles.size() + few.size());
+    std::vector<Tile> mixed;
+    for (int index = 0; index < count; ++index) {
+        const MixedIndex at = mixed_index(index, static_cast<int>(few.size()), count);
+        mixed.push_back((at.is_few ? few : tiles).at(static_cast<std::size_t>(at.index)));
+    }
+    return mixed;
+}
+
+/// The numbers of the items that CTA `place` of `places` takes: of a counter that CTAs ask in turn, those of a round in
+/// another order each time.
+template <TileShape shape>
+int item_of(int place, int round, int places) {
+    return shape.counted ? round * places + (place + round * round) % places : item_number(place, round, places);
 }
 
 /// How often each element of y (rows, columns) is done by any of `places` CTAs; -1 in the first
@@ -36,7 +52,7 @@ std::vector<int> visits(const std::vector<std::int32_t>& m_indptr, int rows, int
     std::vector<int> seen(static_cast<std::size_t>(rows) * static_cast<std::size_t>(columns));
     for (int place = 0; place < places; ++place) {
         for (int round = 0;; ++round) {
-            const Item item = item_at<shape>(item_number(place, round, places), whole);
+            const Item item = item_at<shape>(item_of<shape>(place, round, places), whole);
             if (item.tile >= count) {
                 break;
             }
@@ -77,11 +93,13 @@ void check_all(const std::vector<std::int32_t>& m_indptr, int spare_rows, int co
     check<TileShape{16, 64, 64, 0}>(m_indptr, spare_rows, columns);
     check<TileShape{64, 128, 64, 0}>(m_indptr, spare_rows, columns);
     check<TileShape{128, 256, 128, 16}>(m_indptr, spare_rows, columns);
-    check<TileShape{128, 128, 128, 16}>(m_indptr, spare_rows, columns);
+    check<TileShape{128, 128, 128, 16, true, true}>(m_indptr, spare_rows, columns);
+    check<TileShape{256, 128, 64, 4, true}>(m_indptr, spare_rows, columns);
     // Small tiles meet every case of groups and parts with few elements.
     check<TileShape{2, 3, 3, 2}>(m_indptr, spare_rows, columns);
     check<TileShape{2, 3, 1, 0}>(m_indptr, spare_rows, columns);
     check<TileShape{1, 4, 2, 3}>(m_indptr, spare_rows, columns);
+    check<TileShape{7, 4, 2, 3, true, true}>(m_indptr, spare_rows, columns);
 }
 
 TEST(HopperTileWalk, EveryElementOnce) {
@@ -186,7 +204,7 @@ TEST(HopperTileWalk, FirstTilesAreExpected) {
             check_first_tiles<TileShape{16, 64, 64, 0}>(experts, columns, 1);
             check_first_tiles<TileShape{64, 128, 64, 0}>(experts, columns, 40);
             check_first_tiles<TileShape{128, 256, 128, 16}>(experts, columns, 128);
-            check_first_tiles<TileShape{128, 128, 128, 16}>(experts, columns, 100);
+            check_first_tiles<TileShape{128, 128, 128, 16, true, true}>(experts, columns, 100);
             if (HasFatalFailure()) {
                 return;
             }
@@ -206,6 +224,23 @@ TEST(HopperTileWalk, RoundsAreSharedOutOnceEach) {
             }
         }
     }
+}
+
+TEST(HopperTileWalk, MixedTilesComeOnceAndEvenly) {
+    for (int tiles = 1; tiles <= 80; ++tiles) {
+        for (int few = 0; few <= tiles; ++few) {
+            int next[2] = {0, 0};
+            for (int index = 0; index < tiles; ++index) {
+                const MixedIndex at = mixed_index(index, few, tiles);
+                ASSERT_EQ(at.index, next[at.is_few ? 1 : 0]++);
+                ASSERT_LT(at.index, at.is_few ? few : tiles - few);
+                ASSERT_LE(std::abs(next[1] - (index + 1.0) * few / tiles), 1.0);
+            }
+        }
+    }
+    constexpr int many = 2'147'000'000;
+    EXPECT_EQ(mixed_index(many - 1, many, many).index, many - 1);
+    EXPECT_EQ(mixed_index(many - 1, 0, many).index, many - 1);
 }
 
 TEST(HopperTileWalk, DecreasingOffsetsOwnNothing) {

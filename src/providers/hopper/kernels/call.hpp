@@ -11,6 +11,14 @@ namespace moegemm::hopper {
 /// Element of y.
 enum class Dst : std::int32_t { bf16, f16, f32 };
 
+/// By which a launch's CTAs share out what there is to do (tile_queue.cuh), in the call's workspace: whatever it holds
+/// before.
+struct ItemCounter {
+    std::uint64_t opened;  ///< the ticket of the launch that the rest belongs to; 0 where it has ended
+    std::uint32_t next;    ///< the item that is handed out next
+    std::uint32_t ended;   ///< CTAs for which none was left
+};
+
 /// Numbers and addresses of one call. Of the scales, those are null that the variant does not have.
 struct Call {
     const std::int32_t* m_indptr;  ///< (E + 1)
@@ -25,6 +33,9 @@ struct Call {
     bool weights_first_out;  ///< whether weights are the first to leave the L2
     int early_chunks;        ///< of 128 bytes of K, of the weights that a CTA asks for before it knows its first tile
     bool a_chunks;           ///< decoded weights: whether one copy brings all of a stage's chunks of A
+
+    ItemCounter* counter;  ///< of kernels that have a use for it
+    std::uint64_t ticket;  ///< of this launch alone
 
     const float* alpha;          ///< (1)
     const float* token_scale;    ///< (R)

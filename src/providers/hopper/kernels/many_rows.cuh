@@ -43,13 +43,14 @@ struct ManyRowsShape {
     int columns;    ///< of a CTA's tile
     int stages;     ///< of the ring
     int y_buffers;  ///< of each consumer
+    bool mixed;     ///< TileShape::mixed
 
     static constexpr int consumers = 2;  ///< warpgroups
     /// Columns of a CTA's part of a tile that is cut, and of the pieces in which fp8 sums are taken over.
     static constexpr int part = 128;
     [[nodiscard]] constexpr int rows() const { return consumers * wgmma_rows; }
     [[nodiscard]] constexpr int threads() const { return (consumers + 1) * warpgroup; }
-    [[nodiscard]] constexpr TileShape tile() const { return {rows(), columns, part, 16}; }
+    [[nodiscard]] constexpr TileShape tile() const { return {rows(), columns, part, 16, true, mixed}; }
     /// Whether block scales come through the ring. Tiles of one piece are for weights that come from memory, and so do
     /// their scales, further ahead than registers can hold them.
     [[nodiscard]] constexpr bool scales_in_ring() const { return columns == part; }
@@ -129,6 +130,7 @@ __global__ void __launch_bounds__(Shape::value.threads(), 1)
         Tile tile{};
         if (warp == 0) {
             const auto policy = weights_policy(call);
+            const int telling = telling_step<shape.tile()>(steps);
             while (tiles.next(tile)) {
                 // Rows for all consumers by one copy, for some of them by one each.
                 const int consumers = ceil_div(tile.rows, wgmma_rows);
@@ -151,11 +153,11 @@ __global__ void __launch_bounds__(Shape::value.threads(), 1)
                                              ptx::Evict::normal);
                         }
                     }
+                    if (threadIdx.x == 0 && step == telling) {
+                        tiles.say_loaded();
+                    }
                     __syncwarp();
                     place.advance();
-                }
-                if (threadIdx.x == 0) {
-                    tiles.say_loaded();
                 }
             }
         } else if (warp == 1) {

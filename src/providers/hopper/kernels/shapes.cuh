@@ -39,7 +39,9 @@ template <class E, class Shape>
             shape.rows(),
             wgmma_rows,
             shape.columns,
-            shape.part};
+            shape.part,
+            0,
+            shape.tile().counted};
 }
 
 // Shapes: types that hold them, as kernels want them.
@@ -50,10 +52,10 @@ struct Few64 {
     static constexpr FewRowsShape value{2, 64, 4, 1, 64};
 };
 struct Many128 {
-    static constexpr ManyRowsShape value{128, 6, 1};
+    static constexpr ManyRowsShape value{128, 6, 1, true};
 };
 struct Many256 {
-    static constexpr ManyRowsShape value{256, 4, 2};
+    static constexpr ManyRowsShape value{256, 4, 2, false};
 };
 
 /// Every shape.

@@ -3,23 +3,34 @@
 ///
 /// Finding a tile takes a look at the row counts and some hundred instructions, which come from memory the first time.
 /// A warp that has nothing else to do finds them ahead of time; the others read four numbers.
+///
+/// Where CTAs take tiles by a counter, it lies in the call's workspace, which may hold anything when a launch begins,
+/// and no other launch is to be spent on it. So the first CTA opens the counter, when its own first tile is told: it
+/// writes a ticket beside it, a number of 64 bits that no other launch has. Each CTA knows its first tile by its own
+/// number, and has multiplied for microseconds before it asks for the next. The last CTA for which none is left takes
+/// the ticket away, so that the launch may be repeated as it is (a CUDA graph). No CTA waits for one that may not have
+/// started, but for the first, which waits for none.
 #pragma once
+
+#include <type_traits>
 
 #include "providers/hopper/kernels/call.hpp"
 #include "providers/hopper/kernels/ring.cuh"
 #include "providers/hopper/kernels/smem_plan.hpp"
 #include "providers/hopper/kernels/tile_walk.hpp"
+#include "providers/hopper/ptx/global.cuh"
 #include "providers/hopper/ptx/mbarrier.cuh"
 #include "providers/hopper/ptx/warpgroup.cuh"
 
 namespace moegemm::hopper {
 
-/// Slots for tiles in shared memory, each with two barriers: that its tile is there, and that all of the tile's copies
-/// of weights have been started.
+/// Slots for tiles in shared memory, each with two barriers: that its tile is there, and that the tile's copies of
+/// weights have been started, up to some step.
 ///
-/// Only the last is waited for before a slot is written again: tile n is told when the weights of tile n - 2 are on
-/// their way. The stage that was filled `stages` before them has been released then, so that all have read its tile: at
-/// the worst tile n - 2 - stages, each tile being one stage. `stages` + 6 slots are more than enough.
+/// Only the last is waited for before a slot is written again: tile n is told when all weights of tile n - 2 are on
+/// their way, or the first of tile n - 1, which come after them. The stage that was filled `stages` before them has
+/// been released then, so that all have read its tile: at the worst tile n - 2 - stages, each tile being one stage.
+/// `stages` + 6 slots are more than enough.
 template <int stages>
 struct TileQueue {
     ptx::SharedAddress first;
@@ -53,12 +64,82 @@ struct TileQueue {
     }
 };
 
+/// The numbers of the items that a CTA takes, of the warp that finds tiles. All lanes call together.
+class ItemRounds {
+public:
+    __device__ __forceinline__ explicit ItemRounds(const Call& /*call*/) {}
+
+    [[nodiscard]] __device__ __forceinline__ int next() {
+        return item_number(static_cast<int>(blockIdx.x), round_++, static_cast<int>(gridDim.x));
+    }
+    /// When the first tile has been told, which is the first CTA's first item for sure.
+    __device__ __forceinline__ void begin() {}
+    /// When there is no item of the number that came last.
+    __device__ __forceinline__ void end() {}
+
+private:
+    int round_ = 0;
+};
+class ItemsByCounter {
+public:
+    /// \param call the kernel's own parameter: what it says is read again where it is needed, not kept in registers
+    __device__ __forceinline__ explicit ItemsByCounter(const Call& call) : call_(call) {}
+
+    [[nodiscard]] __device__ __forceinline__ int next() {
+        if (is_first_) {
+            is_first_ = false;
+            return static_cast<int>(blockIdx.x);
+        }
+        wait();
+        return __shfl_sync(~0U, is_leader() ? static_cast<int>(atomicAdd(&call_.counter->next, 1U)) : 0, 0);
+    }
+    __device__ __forceinline__ void begin() {
+        if (blockIdx.x == 0 && is_leader()) {
+            call_.counter->next = gridDim.x;
+            call_.counter->ended = 0;
+            ptx::store_release(&call_.counter->opened, call_.ticket);
+        }
+    }
+    __device__ __forceinline__ void end() {
+        wait();
+        if (is_leader() && atomicAdd(&call_.counter->ended, 1U) == gridDim.x - 1) {
+            call_.counter->opened = 0;
+        }
+    }
+
+private:
+    [[nodiscard]] __device__ __forceinline__ static bool is_leader() { return threadIdx.x % 32 == 0; }
+    /// Until the counter is this launch's.
+    __device__ __forceinline__ void wait() {
+        if (!is_open_ && is_leader()) {
+            while (ptx::load_acquire(&call_.counter->opened) != call_.ticket) {
+            }
+        }
+        is_open_ = true;
+    }
+
+    const Call& call_;
+    bool is_first_ = true;
+    bool is_open_ = false;
+};
+
+/// Of `steps` steps along K, the one after whose copies say_loaded() is called: the last or, so that a CTA takes its
+/// next tile by the counter when it is soon ready for it, some steps before.
+template <TileShape shape>
+[[nodiscard]] __device__ __forceinline__ int telling_step(int steps) {
+    constexpr int lead = 8;  // as long as it takes to find a tile
+    return shape.counted && steps > lead ? steps - lead : shape.counted ? 0 : steps - 1;
+}
+
 /// Of the warp that finds tiles.
 template <int stages, TileShape shape>
 class TileFinder {
 public:
     __device__ __forceinline__ TileFinder(TileQueue<stages> queue, const Call& call)
-        : queue_(queue), walk_(call.m_indptr, call.experts, call.rows, call.columns), columns_(call.columns) {}
+        : queue_(queue),
+          items_(call),
+          walk_(call.m_indptr, call.experts, call.rows, call.columns),
+          columns_(call.columns) {}
 
     /// Whether tiles may be left.
     [[nodiscard]] __device__ __forceinline__ bool more() const { return more_; }
@@ -69,23 +150,31 @@ public:
     }
     /// Finds it, and tells it as soon as it may.
     __device__ __forceinline__ void find() {
+        if constexpr (shape.counted) {
+            wait();  // not taken before there is a use for it
+        }
         Tile tile{};
         do {
-            more_ = walk_.next(tile);
+            more_ = walk_.find(items_.next(), tile);
         } while (more_ && tile.column >= columns_);  // a part of the last columns' tile
         if (!more_) {
             tile.rows = 0;
         }
-        if (number_ >= ahead) {
-            ptx::mbarrier_wait(queue_.loaded(before_.stage), before_.parity);
-            before_.advance();
+        if constexpr (!shape.counted) {
+            wait();
         }
-        ++number_;
         if (threadIdx.x % 32 == 0) {
             queue_.write(place_.stage, tile);
             ptx::mbarrier_arrive(queue_.told(place_.stage));
         }
         place_.advance();
+        if (number_ == 0) {
+            items_.begin();
+        }
+        if (!more_) {
+            items_.end();
+        }
+        ++number_;
     }
     /// All that there are.
     __device__ __forceinline__ void find_all() {
@@ -95,9 +184,18 @@ public:
     }
 
 private:
-    static constexpr int ahead = 2;
+    /// Tiles that are told while the weights of none, or of the first of them, have been asked for.
+    static constexpr int ahead = shape.counted ? 1 : 2;
+
+    __device__ __forceinline__ void wait() {
+        if (number_ >= ahead) {
+            ptx::mbarrier_wait(queue_.loaded(before_.stage), before_.parity);
+            before_.advance();
+        }
+    }
 
     TileQueue<stages> queue_;
+    std::conditional_t<shape.counted, ItemsByCounter, ItemRounds> items_;
     TileWalk<shape> walk_;
     int columns_;  ///< N
     int number_ = 0;
@@ -119,7 +217,7 @@ public:
         place_.advance();
         return __any_sync(~0U, static_cast<int>(tile.rows > 0)) != 0;
     }
-    /// One lane of the warp that loads weights says so when all of the tile's are on their way.
+    /// One lane of the warp that loads weights says so when those of the tile are on their way, up to telling_step().
     __device__ __forceinline__ void say_loaded() const {
         const int last = place_.stage == 0 ? TileQueue<stages>::slots - 1 : place_.stage - 1;
         ptx::mbarrier_arrive(queue_.loaded(last));

@@ -3,10 +3,15 @@
 ///
 /// Output tiles are numbered expert by expert; within an expert, row tiles are adjacent (they share a tile of weights)
 /// in groups of `group` row tiles, so that a group's rows of A and the weights in flight fit in the L2 together.
-/// In each round, every CTA takes a tile, the next of the one that it would have taken if the rounds were all alike: of
-/// row tiles that are not full all get as many, more or less. The last ones, too few for all CTAs, may be cut by
+/// CTAs take them in rounds or by a counter. In a round, every CTA takes one, the next of the one that it would have
+/// taken if the rounds were all alike: of row tiles that are not full all get as many, more or less. By a counter
+/// (tile_queue.cuh), each takes the next when it is ready for one: those with tiles that take less time get more of
+/// them, and tiles that share rows of A or W stay close in time. The last ones, too few for all CTAs, may be cut by
 /// columns into parts, so that more CTAs share them and all end sooner. That changes no sum: each is still added up
 /// along K by one CTA, in the same order.
+///
+/// Mixed, tiles of experts that have but one row tile are spread evenly among those of the others, each kind in its own
+/// order: the former wait for their weights, the latter for the tensor cores.
 #pragma once
 
 #include <cstdint>
@@ -17,10 +22,12 @@ namespace moegemm::hopper {
 
 /// How tiles are cut and walked: fixed for a kernel.
 struct TileShape {
-    int rows;     ///< of A and y
-    int columns;  ///< of y: rows of W
-    int part;     ///< columns of the parts that the last tiles are cut into; `columns` where they are not
-    int group;    ///< row tiles that are walked together; 0: all of the expert's
+    int rows;              ///< of A and y
+    int columns;           ///< of y: rows of W
+    int part;              ///< columns of the parts that the last tiles are cut into; `columns` where they are not
+    int group;             ///< row tiles that are walked together; 0: all of the expert's
+    bool counted = false;  ///< whether CTAs take tiles by a counter
+    bool mixed = false;    ///< whether experts of one row tile are spread among the others
 };
 
 /// An expert's rows, clamped so that no m_indptr whatever leads outside of A and y.
@@ -107,6 +114,19 @@ template <TileShape shape>
     return tile;
 }
 
+/// Which tile is the one of that index where the two kinds are mixed.
+/// \param few   tiles of experts with one row tile
+/// \param tiles of all
+struct MixedIndex {
+    bool is_few;
+    int index;  ///< among tiles of its kind
+};
+[[nodiscard]] MOEGEMM_HD constexpr MixedIndex mixed_index(int index, int few, int tiles) noexcept {
+    const auto before = static_cast<int>(std::int64_t{index} * few / tiles);  // of the few ones
+    const auto then = static_cast<int>((std::int64_t{index} + 1) * few / tiles);
+    return then > before ? MixedIndex{true, before} : MixedIndex{false, index - before};
+}
+
 /// The tile that CTA `place` of `places` takes first where every expert has rows for one row tile; no rows where there
 /// is none for it. Its expert and columns are known before any row count is.
 template <TileShape shape>
@@ -138,75 +158,106 @@ public:
         }
     }
 
-    /// False where no tile is left.
-    __device__ bool next(Tile& tile) {
-        const int lane = static_cast<int>(threadIdx.x % 32);
+    /// The tile of an item; false where there is none of that number. Numbers rise from call to call.
+    __device__ bool find(int number, Tile& tile) {
         const int ctas = static_cast<int>(gridDim.x);
-        const int number = item_number(static_cast<int>(blockIdx.x), round_, ctas);
         // How many tiles there are is not counted before the first is on its way, where every CTA gets a whole one for
         // sure: a call of few rows has little time, and what comes first runs from cold instruction caches.
-        const bool is_first = round_ == 0;
+        const bool is_first = !shape.mixed && is_first_;
+        is_first_ = false;
         int experts = is_first ? min(experts_, 32) : experts_;
         while (whole_ < 0) {
-            const int count = tiles(experts);
-            if (is_first && count >= ctas) {
+            count(experts);
+            if (is_first && tiles_ >= ctas) {
                 break;
             }
             if (experts == experts_) {
-                whole_ = whole_tiles<shape>(count, ctas);
+                whole_ = whole_tiles<shape>(tiles_, ctas);
             }
             experts = experts_;
         }
         const Item item = whole_ < 0 ? Item{number, -1} : item_at<shape>(number, whole_);
-        while (first_expert_ < experts_) {
-            const RowRange own = rows_of(first_expert_ + lane);
-            const int count = tile_count<shape>(own.count, columns_);
+        if constexpr (shape.mixed) {
+            if (item.tile >= tiles_) {
+                return false;
+            }
+            const MixedIndex mixed = mixed_index(item.tile, few_tiles_, tiles_);
+            return mixed.is_few ? find(few_, {mixed.index, item.part}, true, tile)
+                                : find(most_, {mixed.index, item.part}, false, tile);
+        } else {
+            return find(most_, item, false, tile);
+        }
+    }
+
+private:
+    /// How far a search has come.
+    struct Cursor {
+        int passed = 0;  ///< tiles of the experts before `expert`
+        int expert = 0;
+    };
+
+    /// \param few of mixed tiles, those of which experts
+    __device__ bool find(Cursor& cursor, Item item, bool few, Tile& tile) {
+        const int lane = static_cast<int>(threadIdx.x % 32);
+        while (cursor.expert < experts_) {
+            const RowRange own = rows_of(cursor.expert + lane);
+            const bool counts = !shape.mixed || is_few(own) == few;
+            const int count = counts ? tile_count<shape>(own.count, columns_) : 0;
             int sum = count;  // of this lane's expert and those before it
 #pragma unroll
             for (int step = 1; step < 32; step *= 2) {
                 const int before = __shfl_up_sync(~0U, sum, step);
                 sum += lane >= step ? before : 0;
             }
-            const unsigned beyond = __ballot_sync(~0U, passed_ + sum > item.tile);
+            const unsigned beyond = __ballot_sync(~0U, cursor.passed + sum > item.tile);
             if (beyond != 0) {
                 const int owner = __ffs(static_cast<int>(beyond)) - 1;
                 const int before = __shfl_sync(~0U, sum - count, owner);
                 const RowRange range{__shfl_sync(~0U, own.first, owner), __shfl_sync(~0U, own.count, owner)};
                 tile = part_of<shape>(
-                    tile_at<shape>(first_expert_ + owner, range, columns_, item.tile - passed_ - before), item.part);
-                ++round_;
+                    tile_at<shape>(cursor.expert + owner, range, columns_, item.tile - cursor.passed - before),
+                    item.part);
                 return true;
             }
-            passed_ += __shfl_sync(~0U, sum, 31);
-            first_expert_ += 32;
+            cursor.passed += __shfl_sync(~0U, sum, 31);
+            cursor.expert += 32;
         }
         return false;
     }
 
-private:
     [[nodiscard]] __device__ RowRange rows_of(int expert) const {
         return expert < experts_ ? clamped_rows(__ldg(m_indptr_ + expert), __ldg(m_indptr_ + expert + 1), rows_)
                                  : RowRange{0, 0};
     }
+    [[nodiscard]] __device__ static bool is_few(RowRange range) { return range.count <= shape.rows; }
 
-    /// Of the first `experts` experts.
-    [[nodiscard]] __device__ int tiles(int experts) const {
-        unsigned count = 0;
+    /// Counts tiles of the first `experts` experts.
+    __device__ void count(int experts) {
+        unsigned all = 0;
+        unsigned few = 0;
 #pragma unroll 1  // short rather than fast: this runs once, from memory
         for (int expert = static_cast<int>(threadIdx.x % 32); expert < experts; expert += 32) {
-            count += static_cast<unsigned>(tile_count<shape>(rows_of(expert).count, columns_));
+            const RowRange range = rows_of(expert);
+            const auto own = static_cast<unsigned>(tile_count<shape>(range.count, columns_));
+            all += own;
+            few += is_few(range) ? own : 0;
         }
-        return static_cast<int>(__reduce_add_sync(~0U, count));
+        tiles_ = static_cast<int>(__reduce_add_sync(~0U, all));
+        if constexpr (shape.mixed) {
+            few_tiles_ = static_cast<int>(__reduce_add_sync(~0U, few));
+        }
     }
 
     const std::int32_t* m_indptr_;
     int experts_;
     int rows_;
     int columns_;
-    int whole_ = -1;  ///< tiles that are handed out whole; -1: not known yet
-    int round_ = 0;
-    int passed_ = 0;  ///< tiles of the experts before first_expert_
-    int first_expert_ = 0;
+    bool is_first_ = true;
+    int whole_ = -1;     ///< tiles that are handed out whole; -1: not known yet
+    int tiles_ = 0;      ///< all of them, where whole_ is known
+    int few_tiles_ = 0;  ///< of experts with one row tile, likewise
+    Cursor most_;        ///< over all tiles, or those of experts with more row tiles than one
+    Cursor few_;         ///< over the others
 };
 
 #endif
