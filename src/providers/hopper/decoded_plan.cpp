@@ -91,9 +91,7 @@ DecodedPlan::Workspace DecodedPlan::workspace() const {
             append(parts.progress, sizeof(std::uint32_t), RowProgress::words(spec().max_rows));
         }
     }
-    if (kernel_.counts || rebased_.counts) {
-        append(parts.counters, sizeof(ItemCounter), 2);
-    }
+    append(parts.counters, sizeof(ItemCounter), 2);
     return parts;
 }
 
@@ -187,10 +185,8 @@ void DecodedPlan::do_run(const Operands& operands, void* stream) {
         };
         maps.a = map(kernel.a_box);
         maps.a_part = map(kernel.a_part_box);
-        if (kernel.counts) {
-            set_counter(call, counter);
-            counter += sizeof(ItemCounter);  // the next launch may begin before this one has ended
-        }
+        set_counter(call, counter);
+        counter += sizeof(ItemCounter);  // the next launch may begin before this one has ended
         // The kernel of rebased operands has no use for the last of them.
         std::array<void*, 5> arguments{&maps, &call, const_cast<PackedWeights*>(&packed), &route, &raw};
         launch(kernel, processors_, arguments.data(), stream, overlapping);

@@ -98,9 +98,7 @@ HopperPlan::HopperPlan(const GemmSpec& spec, DLDevice device, const Kernel& kern
     allow_shared_memory(kernel_, device);
 }
 
-std::size_t HopperPlan::workspace_bytes() const {
-    return std::max(kernel_.counts ? sizeof(ItemCounter) : 0, general_->workspace_bytes());
-}
+std::size_t HopperPlan::workspace_bytes() const { return std::max(sizeof(ItemCounter), general_->workspace_bytes()); }
 
 std::vector<std::string> HopperPlan::kernels() const {
     return {fmt::format("hopper/{}/{}", spec().row().name, kernel_.name)};
@@ -121,9 +119,7 @@ void HopperPlan::do_run(const Operands& operands, void* stream) {
         weights_leave_first(s.max_rows, s.experts, kernel_.tile_rows, s.experts * s.n * s.k * info(s.w).bytes);
     call.early_chunks =
         early_chunks(rows, s.experts, kernel_.tile_rows, kernel_.tile_columns, call.depth, kernel_.ctas);
-    if (kernel_.counts) {
-        set_counter(call, operands.workspace.data());
-    }
+    set_counter(call, operands.workspace.data());
     Maps maps{};
     maps.a = matrix_map(operands.a.data(), s.a, rows, s.k, kernel_.a_box);
     maps.a_part = matrix_map(operands.a.data(), s.a, rows, s.k, kernel_.a_part_box);

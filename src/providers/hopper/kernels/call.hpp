@@ -34,7 +34,7 @@ struct Call {
     int early_chunks;        ///< of 128 bytes of K, of the weights that a CTA asks for before it knows its first tile
     bool a_chunks;           ///< decoded weights: whether one copy brings all of a stage's chunks of A
 
-    ItemCounter* counter;  ///< of kernels that have a use for it
+    ItemCounter* counter;
     std::uint64_t ticket;  ///< of this launch alone
 
     const float* alpha;          ///< (1)

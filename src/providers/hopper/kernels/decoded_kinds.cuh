@@ -54,7 +54,6 @@ template <class Kind>
     kernel.a_box = shape.large_box;
     kernel.a_part_box = shape.small_box;
     kernel.a_chunks = shape.depths;
-    kernel.counts = shape.tile().counted;
     kernel.widens = shape.widens;
     return kernel;
 }

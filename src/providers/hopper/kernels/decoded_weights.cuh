@@ -57,7 +57,7 @@ struct DecodedShape {
     /// Registers of a thread: the launch's go to the consumers as far as they can.
     [[nodiscard]] constexpr int producer_registers() const { return widens ? 88 : many() ? 40 : 32; }
     [[nodiscard]] constexpr int consumer_registers() const { return widens ? 208 : many() ? 232 : 112; }
-    [[nodiscard]] constexpr TileShape tile() const { return {tokens, row_blocks() * wgmma_rows, part, group, many()}; }
+    [[nodiscard]] constexpr TileShape tile() const { return {tokens, row_blocks() * wgmma_rows, part, group}; }
 };
 
 /// What lies where in shared memory: stages of A, in chunks of 128 bytes a row, then W; buffers for y, or for sums on
@@ -285,7 +285,7 @@ __global__ void __launch_bounds__(Kind::shape.threads(), 1)
         const int warp = (static_cast<int>(threadIdx.x) - shape.consumers * warpgroup) / 32;
         if (warp == 0) {  // weights
             const auto policy = call.weights_first_out ? ptx::Evict::first : ptx::Evict::normal;
-            const int telling = telling_step<shape.tile()>(steps);
+            const int telling = telling_step(steps);
             while (tiles.next(tile)) {
                 const int row_block = tile.column / WeightBlock::rows;
                 const int blocks = min(tile.columns / WeightBlock::rows, packed.shape.row_blocks - row_block);

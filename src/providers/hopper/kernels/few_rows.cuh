@@ -181,6 +181,7 @@ __global__ void __launch_bounds__(Shape::value.threads(E::is_block_scaled), Shap
         const int warp = (static_cast<int>(threadIdx.x) - shape.consumers * warpgroup) / 32;
         if (warp == 0) {  // weights
             const auto policy = weights_policy(call);
+            const int telling = telling_step(steps);
             while (tiles.next(tile)) {
                 const CUtensorMap* const map = tile.columns < shape.tile().columns ? &maps.w_part : &maps.w;
                 const int bytes = FewRowsShape::chunks * tile.columns * row_bytes;
@@ -195,12 +196,12 @@ __global__ void __launch_bounds__(Shape::value.threads(E::is_block_scaled), Shap
                                          (step * stage_depth + chunk * row_bytes) / E::bytes, tile.column, tile.expert,
                                          policy);
                     }
+                    if (step == telling) {
+                        tiles.say_loaded();
+                    }
                     place.advance();
                 }
                 __syncwarp();
-                if (leader) {
-                    tiles.say_loaded();
-                }
             }
         } else if (warp == 1) {  // rows of A
             while (tiles.next(tile)) {

@@ -36,7 +36,6 @@ struct Kernel {
     /// Chunks of 128 bytes a row that one copy of A brings, where rows are whole chunks; 0 where A is taken as a
     /// matrix.
     int a_chunks = 0;
-    bool counts = false;  ///< whether it needs Call::counter
     /// Decoded weights: whether rows of A of 4 and 8 bits may be left to the kernel to widen.
     bool widens = false;
 };

@@ -50,7 +50,7 @@ struct ManyRowsShape {
     static constexpr int part = 128;
     [[nodiscard]] constexpr int rows() const { return consumers * wgmma_rows; }
     [[nodiscard]] constexpr int threads() const { return (consumers + 1) * warpgroup; }
-    [[nodiscard]] constexpr TileShape tile() const { return {rows(), columns, part, 16, true, mixed}; }
+    [[nodiscard]] constexpr TileShape tile() const { return {rows(), columns, part, 16, mixed}; }
     /// Whether block scales come through the ring. Tiles of one piece are for weights that come from memory, and so do
     /// their scales, further ahead than registers can hold them.
     [[nodiscard]] constexpr bool scales_in_ring() const { return columns == part; }
@@ -130,7 +130,7 @@ __global__ void __launch_bounds__(Shape::value.threads(), 1)
         Tile tile{};
         if (warp == 0) {
             const auto policy = weights_policy(call);
-            const int telling = telling_step<shape.tile()>(steps);
+            const int telling = telling_step(steps);
             while (tiles.next(tile)) {
                 // Rows for all consumers by one copy, for some of them by one each.
                 const int consumers = ceil_div(tile.rows, wgmma_rows);

@@ -49,7 +49,7 @@ constexpr int y_buffers = 2;  ///< of a consumer
 constexpr int tile_rows = consumers * pieces * wgmma_rows;
 constexpr int row_blocks = columns / WeightBlock::rows;  ///< of W, of a tile
 constexpr int depths = row_bytes / WeightBlock::depth;   ///< blocks along K, of a stage
-constexpr TileShape tile_shape{tile_rows, columns, columns, 8, true};
+constexpr TileShape tile_shape{tile_rows, columns, columns, 8};
 constexpr int threads = (1 + consumers + 1) * warpgroup;  ///< a warpgroup that loads, and one that decodes
 
 /// A consumer's factors of a tile: of its columns, then of its pieces' rows.
@@ -392,7 +392,7 @@ __global__ void __launch_bounds__(rebased::threads, 1)
         const int warp = thread / 32;
         if (warp == 0) {  // rows of A, which the kernel before may still be writing
             ptx::wait_for_kernel_before();
-            const int telling = telling_step<tile_shape>(steps);
+            const int telling = telling_step(steps);
             while (tiles.next(tile)) {
                 const bool is_full = tile.rows > tile_rows - wgmma_rows;
                 const CUtensorMap* const map = is_full ? &maps.a : &maps.a_part;
@@ -599,7 +599,6 @@ template <WeightFormat format>
     kernel.tile_columns = rebased::columns;
     kernel.a_box = rebased::tile_rows;
     kernel.a_part_box = wgmma_rows;
-    kernel.counts = rebased::tile_shape.counted;
     return kernel;
 }
 

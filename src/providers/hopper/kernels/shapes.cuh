@@ -39,9 +39,7 @@ template <class E, class Shape>
             shape.rows(),
             wgmma_rows,
             shape.columns,
-            shape.part,
-            0,
-            shape.tile().counted};
+            shape.part};
 }
 
 // Shapes: types that hold them, as kernels want them.

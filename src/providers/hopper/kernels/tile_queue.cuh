@@ -4,15 +4,13 @@
 /// Finding a tile takes a look at the row counts and some hundred instructions, which come from memory the first time.
 /// A warp that has nothing else to do finds them ahead of time; the others read four numbers.
 ///
-/// Where CTAs take tiles by a counter, it lies in the call's workspace, which may hold anything when a launch begins,
-/// and no other launch is to be spent on it. So the first CTA opens the counter, when its own first tile is told: it
-/// writes a ticket beside it, a number of 64 bits that no other launch has. Each CTA knows its first tile by its own
-/// number, and has multiplied for microseconds before it asks for the next. The last CTA for which none is left takes
-/// the ticket away, so that the launch may be repeated as it is (a CUDA graph). No CTA waits for one that may not have
-/// started, but for the first, which waits for none.
+/// CTAs take tiles by a counter in the call's workspace, which may hold anything when a launch begins; and no other
+/// launch is to be spent on it. So the first CTA opens the counter, when its own first tile is told: it writes a ticket
+/// beside it, a number of 64 bits that no other launch has. Each CTA knows its first tile by its own number, and has
+/// loaded for microseconds before it asks for the next. The last CTA for which none is left takes the ticket away, so
+/// that the launch may be repeated as it is (a CUDA graph). No CTA waits for one that may not have started, but for the
+/// first, which waits for none.
 #pragma once
-
-#include <type_traits>
 
 #include "providers/hopper/kernels/call.hpp"
 #include "providers/hopper/kernels/ring.cuh"
@@ -27,10 +25,9 @@ namespace moegemm::hopper {
 /// Slots for tiles in shared memory, each with two barriers: that its tile is there, and that the tile's copies of
 /// weights have been started, up to some step.
 ///
-/// Only the last is waited for before a slot is written again: tile n is told when all weights of tile n - 2 are on
-/// their way, or the first of tile n - 1, which come after them. The stage that was filled `stages` before them has
-/// been released then, so that all have read its tile: at the worst tile n - 2 - stages, each tile being one stage.
-/// `stages` + 6 slots are more than enough.
+/// Only the last is waited for before a slot is written again: tile n is told when the first weights of tile n - 1 are
+/// on their way, at least. The stage that was filled `stages` before them has been released then, so that all have read
+/// its tile: at the worst tile n - 1 - stages, each tile being one stage. `stages` + 6 slots are more than enough.
 template <int stages>
 struct TileQueue {
     ptx::SharedAddress first;
@@ -64,27 +61,13 @@ struct TileQueue {
     }
 };
 
-/// The numbers of the items that a CTA takes, of the warp that finds tiles. All lanes call together.
-class ItemRounds {
-public:
-    __device__ __forceinline__ explicit ItemRounds(const Call& /*call*/) {}
-
-    [[nodiscard]] __device__ __forceinline__ int next() {
-        return item_number(static_cast<int>(blockIdx.x), round_++, static_cast<int>(gridDim.x));
-    }
-    /// When the first tile has been told, which is the first CTA's first item for sure.
-    __device__ __forceinline__ void begin() {}
-    /// When there is no item of the number that came last.
-    __device__ __forceinline__ void end() {}
-
-private:
-    int round_ = 0;
-};
-class ItemsByCounter {
+/// The items that a CTA takes, of the warp that finds tiles. All lanes call together.
+class Items {
 public:
     /// \param call the kernel's own parameter: what it says is read again where it is needed, not kept in registers
-    __device__ __forceinline__ explicit ItemsByCounter(const Call& call) : call_(call) {}
+    __device__ __forceinline__ explicit Items(const Call& call) : call_(call) {}
 
+    /// The number of the next one. There may be none of that number.
     [[nodiscard]] __device__ __forceinline__ int next() {
         if (is_first_) {
             is_first_ = false;
@@ -93,6 +76,7 @@ public:
         wait();
         return __shfl_sync(~0U, is_leader() ? static_cast<int>(atomicAdd(&call_.counter->next, 1U)) : 0, 0);
     }
+    /// When the first tile has been told, which of the first CTA is its first item's for sure.
     __device__ __forceinline__ void begin() {
         if (blockIdx.x == 0 && is_leader()) {
             call_.counter->next = gridDim.x;
@@ -100,6 +84,7 @@ public:
             ptx::store_release(&call_.counter->opened, call_.ticket);
         }
     }
+    /// When there was none of the number that came last.
     __device__ __forceinline__ void end() {
         wait();
         if (is_leader() && atomicAdd(&call_.counter->ended, 1U) == gridDim.x - 1) {
@@ -123,12 +108,11 @@ private:
     bool is_open_ = false;
 };
 
-/// Of `steps` steps along K, the one after whose copies say_loaded() is called: the last or, so that a CTA takes its
-/// next tile by the counter when it is soon ready for it, some steps before.
-template <TileShape shape>
+/// Of `steps` steps along K of a tile, the one after whose copies the next tile is found: as much before the end as
+/// that takes, and not sooner, so that no CTA takes a tile that another could begin before.
 [[nodiscard]] __device__ __forceinline__ int telling_step(int steps) {
-    constexpr int lead = 8;  // as long as it takes to find a tile
-    return shape.counted && steps > lead ? steps - lead : shape.counted ? 0 : steps - 1;
+    constexpr int lead = 8;
+    return max(steps - lead, 0);
 }
 
 /// Of the warp that finds tiles.
@@ -145,13 +129,14 @@ public:
     [[nodiscard]] __device__ __forceinline__ bool more() const { return more_; }
     /// Whether the next may be told at once.
     [[nodiscard]] __device__ __forceinline__ bool is_due() const {
-        return number_ < ahead ||
+        return is_first_ ||
                __any_sync(~0U, static_cast<int>(ptx::mbarrier_test(queue_.loaded(before_.stage), before_.parity))) != 0;
     }
-    /// Finds it, and tells it as soon as it may.
+    /// Waits until it may be told, finds it and tells it.
     __device__ __forceinline__ void find() {
-        if constexpr (shape.counted) {
-            wait();  // not taken before there is a use for it
+        if (!is_first_) {
+            ptx::mbarrier_wait(queue_.loaded(before_.stage), before_.parity);
+            before_.advance();
         }
         Tile tile{};
         do {
@@ -160,21 +145,18 @@ public:
         if (!more_) {
             tile.rows = 0;
         }
-        if constexpr (!shape.counted) {
-            wait();
-        }
         if (threadIdx.x % 32 == 0) {
             queue_.write(place_.stage, tile);
             ptx::mbarrier_arrive(queue_.told(place_.stage));
         }
         place_.advance();
-        if (number_ == 0) {
+        if (is_first_) {
             items_.begin();
+            is_first_ = false;
         }
         if (!more_) {
             items_.end();
         }
-        ++number_;
     }
     /// All that there are.
     __device__ __forceinline__ void find_all() {
@@ -184,21 +166,11 @@ public:
     }
 
 private:
-    /// Tiles that are told while the weights of none, or of the first of them, have been asked for.
-    static constexpr int ahead = shape.counted ? 1 : 2;
-
-    __device__ __forceinline__ void wait() {
-        if (number_ >= ahead) {
-            ptx::mbarrier_wait(queue_.loaded(before_.stage), before_.parity);
-            before_.advance();
-        }
-    }
-
     TileQueue<stages> queue_;
-    std::conditional_t<shape.counted, ItemsByCounter, ItemRounds> items_;
+    Items items_;
     TileWalk<shape> walk_;
     int columns_;  ///< N
-    int number_ = 0;
+    bool is_first_ = true;
     bool more_ = true;
     RingPlace<TileQueue<stages>::slots> place_;
     RingPlace<TileQueue<stages>::slots> before_;

@@ -3,12 +3,10 @@
 ///
 /// Output tiles are numbered expert by expert; within an expert, row tiles are adjacent (they share a tile of weights)
 /// in groups of `group` row tiles, so that a group's rows of A and the weights in flight fit in the L2 together.
-/// CTAs take them in rounds or by a counter. In a round, every CTA takes one, the next of the one that it would have
-/// taken if the rounds were all alike: of row tiles that are not full all get as many, more or less. By a counter
-/// (tile_queue.cuh), each takes the next when it is ready for one: those with tiles that take less time get more of
-/// them, and tiles that share rows of A or W stay close in time. The last ones, too few for all CTAs, may be cut by
-/// columns into parts, so that more CTAs share them and all end sooner. That changes no sum: each is still added up
-/// along K by one CTA, in the same order.
+/// CTAs take them by a counter (tile_queue.cuh), each the next when it is soon ready for one: those with tiles that
+/// take less time get more of them, and tiles that share rows of A or W stay close in time. The last ones, too few for
+/// all CTAs, may be cut by columns into parts, so that more CTAs share them and all end sooner. That changes no sum:
+/// each is still added up along K by one CTA, in the same order.
 ///
 /// Mixed, tiles of experts that have but one row tile are spread evenly among those of the others, each kind in its own
 /// order: the former wait for their weights, the latter for the tensor cores.
@@ -22,12 +20,11 @@ namespace moegemm::hopper {
 
 /// How tiles are cut and walked: fixed for a kernel.
 struct TileShape {
-    int rows;              ///< of A and y
-    int columns;           ///< of y: rows of W
-    int part;              ///< columns of the parts that the last tiles are cut into; `columns` where they are not
-    int group;             ///< row tiles that are walked together; 0: all of the expert's
-    bool counted = false;  ///< whether CTAs take tiles by a counter
-    bool mixed = false;    ///< whether experts of one row tile are spread among the others
+    int rows;            ///< of A and y
+    int columns;         ///< of y: rows of W
+    int part;            ///< columns of the parts that the last tiles are cut into; `columns` where they are not
+    int group;           ///< row tiles that are walked together; 0: all of the expert's
+    bool mixed = false;  ///< whether experts of one row tile are spread among the others
 };
 
 /// An expert's rows, clamped so that no m_indptr whatever leads outside of A and y.
@@ -89,11 +86,6 @@ template <TileShape shape>
     return ceil_div(left * parts, ctas) < parts ? tiles - left : tiles;
 }
 
-/// What CTA `place` of `places` takes in a round: rises from round to round.
-[[nodiscard]] MOEGEMM_HD constexpr int item_number(int place, int round, int places) noexcept {
-    return round * places + (place + round) % places;
-}
-
 /// What CTAs take one by one: the whole tiles, then the parts of the others.
 struct Item {
     int tile;
@@ -132,7 +124,7 @@ struct MixedIndex {
 template <TileShape shape>
 [[nodiscard]] MOEGEMM_HD constexpr Tile expected_first_tile(int place, int places, int experts, int columns) noexcept {
     const int each = ceil_div(columns, shape.columns);
-    const Item item = item_at<shape>(item_number(place, 0, places), whole_tiles<shape>(experts * each, places));
+    const Item item = item_at<shape>(place, whole_tiles<shape>(experts * each, places));
     if (item.tile >= experts * each) {
         return {};
     }
