@@ -340,7 +340,7 @@ __global__ void __launch_bounds__(Kind::shape.threads(), 1)
                 __syncwarp();
             }
         } else if (shape.widens && raw.call.a != nullptr) {  // tiles and rows to widen, or these alone
-            TileFinder<stages, shape.tile()> finder(queue, call);
+            TileFinder<stages, shape.tile()> finder(queue, call, steps);
             const bool finds = warp == 2;
             while (finds && finder.more() && finder.is_due()) {
                 finder.find();
@@ -358,7 +358,7 @@ __global__ void __launch_bounds__(Kind::shape.threads(), 1)
                 }
             });
         } else if (warp == 2) {
-            TileFinder<stages, shape.tile()>(queue, call).find_all();
+            TileFinder<stages, shape.tile()>(queue, call, steps).find_all();
         }
     } else {
         ptx::setmaxnreg_inc<shape.consumer_registers()>();

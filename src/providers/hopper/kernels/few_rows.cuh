@@ -225,7 +225,7 @@ __global__ void __launch_bounds__(Shape::value.threads(E::is_block_scaled), Shap
                 __syncwarp();
             }
         } else if (warp == 2) {
-            TileFinder<shape.stages, shape.tile()>(queue, call).find_all();
+            TileFinder<shape.stages, shape.tile()>(queue, call, steps).find_all();
         } else if constexpr (E::is_block_scaled) {
             while (tiles.next(tile)) {
                 const BlockScaleCopy<shape.scales()> scale_copy(call, tile);

@@ -161,7 +161,7 @@ __global__ void __launch_bounds__(Shape::value.threads(), 1)
                 }
             }
         } else if (warp == 1) {
-            TileFinder<shape.stages, shape.tile()>(queue, call).find_all();
+            TileFinder<shape.stages, shape.tile()>(queue, call, steps).find_all();
         } else if (scales_in_ring && warp == 2) {
             while (tiles.next(tile)) {
                 const BlockScaleCopy<shape.scales()> scale_copy(call, tile);

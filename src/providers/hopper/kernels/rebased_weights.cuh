@@ -418,7 +418,7 @@ __global__ void __launch_bounds__(rebased::threads, 1)
                 }
             }
         } else if (warp == 1) {
-            TileFinder<stages, tile_shape>(queue, call).find_all();
+            TileFinder<stages, tile_shape>(queue, call, steps).find_all();
         } else if (warp == 2) {  // packed blocks
             RingPlace<Packed::stages> packed_place;
             const bool leader = thread % 32 == 0;

@@ -6,10 +6,10 @@
 ///
 /// CTAs take tiles by a counter in the call's workspace, which may hold anything when a launch begins; and no other
 /// launch is to be spent on it. So the first CTA opens the counter, when its own first tile is told: it writes a ticket
-/// beside it, a number of 64 bits that no other launch has. Each CTA knows its first tile by its own number, and has
-/// loaded for microseconds before it asks for the next. The last CTA for which none is left takes the ticket away, so
-/// that the launch may be repeated as it is (a CUDA graph). No CTA waits for one that may not have started, but for the
-/// first, which waits for none.
+/// beside it, a number of 64 bits that no other launch has. Each CTA knows its first tiles by its own number, and has
+/// loaded for microseconds before it asks for the next; where there are no more, nobody asks. The last CTA for which
+/// none is left takes the ticket away, so that the launch may be repeated as it is (a CUDA graph). No CTA waits for one
+/// that may not have started, but for the first, which waits for none.
 #pragma once
 
 #include "providers/hopper/kernels/call.hpp"
@@ -25,9 +25,9 @@ namespace moegemm::hopper {
 /// Slots for tiles in shared memory, each with two barriers: that its tile is there, and that the tile's copies of
 /// weights have been started, up to some step.
 ///
-/// Only the last is waited for before a slot is written again: tile n is told when the first weights of tile n - 1 are
+/// Only the last is waited for before a slot is written again: tile n is told when the first weights of tile n - 4 are
 /// on their way, at least. The stage that was filled `stages` before them has been released then, so that all have read
-/// its tile: at the worst tile n - 1 - stages, each tile being one stage. `stages` + 6 slots are more than enough.
+/// its tile: at the worst tile n - 4 - stages, each tile being one stage. `stages` + 6 slots are more than enough.
 template <int stages>
 struct TileQueue {
     ptx::SharedAddress first;
@@ -61,67 +61,100 @@ struct TileQueue {
     }
 };
 
+/// By how many steps along K a tile is found before its first weights can be asked for: as long as finding it takes,
+/// and not longer, so that no CTA takes a tile that another could begin before.
+inline constexpr int finding_steps = 8;
+/// Of `steps` steps along K of a tile, the one after whose copies a later tile is found.
+[[nodiscard]] __device__ __forceinline__ int telling_step(int steps) { return max(steps - finding_steps, 0); }
+/// How much later: short tiles are found several ahead.
+[[nodiscard]] __device__ __forceinline__ int tiles_ahead(int steps) {
+    static_assert(finding_steps == 8);
+    return steps >= 8 ? 1 : steps >= 4 ? 2 : steps == 3 ? 3 : 4;  // TileQueue has slots for no more
+}
+
 /// The items that a CTA takes, of the warp that finds tiles. All lanes call together.
+///
+/// In the first rounds, as many as tiles are found ahead, each CTA takes one by its own number; those that are left are
+/// shared out by the counter.
 class Items {
 public:
-    /// \param call the kernel's own parameter: what it says is read again where it is needed, not kept in registers
-    __device__ __forceinline__ explicit Items(const Call& call) : call_(call) {}
+    /// \param call   the kernel's own parameter: what it says is read again where it is needed, not kept in registers
+    /// \param rounds without the counter
+    __device__ __forceinline__ Items(const Call& call, int rounds)
+        : call_(call), own_(static_cast<int>(blockIdx.x)), counted_(rounds * static_cast<int>(gridDim.x)) {}
 
-    /// The number of the next one. There may be none of that number.
-    [[nodiscard]] __device__ __forceinline__ int next() {
-        if (is_first_) {
-            is_first_ = false;
-            return static_cast<int>(blockIdx.x);
-        }
-        wait();
-        return __shfl_sync(~0U, is_leader() ? static_cast<int>(atomicAdd(&call_.counter->next, 1U)) : 0, 0);
-    }
-    /// When the first tile has been told, which of the first CTA is its first item's for sure.
-    __device__ __forceinline__ void begin() {
-        if (blockIdx.x == 0 && is_leader()) {
-            call_.counter->next = gridDim.x;
+    /// Before the first item is asked for.
+    [[nodiscard]] __device__ __forceinline__ bool is_first() const { return state_ == State::first; }
+    /// Before the second one is.
+    [[nodiscard]] __device__ __forceinline__ bool is_second() const { return state_ == State::second; }
+    /// When it is known how many there are, before the second one is asked for.
+    __device__ __forceinline__ void begin(int items) {
+        state_ = items > counted_ ? State::closed : State::all_own;
+        if (state_ == State::closed && blockIdx.x == 0 && is_leader()) {
+            call_.counter->next = static_cast<unsigned>(counted_);
             call_.counter->ended = 0;
             ptx::store_release(&call_.counter->opened, call_.ticket);
         }
     }
+    /// Whether the next one is the counter's.
+    [[nodiscard]] __device__ __forceinline__ bool is_counted() const {
+        return state_ >= State::closed && own_ >= counted_;
+    }
+    /// The number of the next one. There may be none of that number.
+    [[nodiscard]] __device__ __forceinline__ int next() {
+        if (!is_counted()) {
+            const int number = own_;
+            own_ += static_cast<int>(gridDim.x);
+            state_ = state_ == State::first ? State::second : state_;
+            return number;
+        }
+        wait();
+        return __shfl_sync(~0U, is_leader() ? static_cast<int>(atomicAdd(&call_.counter->next, 1U)) : 0, 0);
+    }
     /// When there was none of the number that came last.
     __device__ __forceinline__ void end() {
-        wait();
-        if (is_leader() && atomicAdd(&call_.counter->ended, 1U) == gridDim.x - 1) {
-            call_.counter->opened = 0;
+        if (state_ >= State::closed) {
+            wait();
+            if (is_leader() && atomicAdd(&call_.counter->ended, 1U) == gridDim.x - 1) {
+                call_.counter->opened = 0;
+            }
         }
     }
 
 private:
+    enum class State : std::uint8_t {
+        first,    ///< none has been asked for
+        second,   ///< one has
+        all_own,  ///< no CTA has any by the counter
+        closed,   ///< some are the counter's, which may not be open yet
+        open
+    };
     [[nodiscard]] __device__ __forceinline__ static bool is_leader() { return threadIdx.x % 32 == 0; }
     /// Until the counter is this launch's.
     __device__ __forceinline__ void wait() {
-        if (!is_open_ && is_leader()) {
+        if (state_ == State::closed && is_leader()) {
             while (ptx::load_acquire(&call_.counter->opened) != call_.ticket) {
             }
         }
-        is_open_ = true;
+        state_ = State::open;
     }
 
     const Call& call_;
-    bool is_first_ = true;
-    bool is_open_ = false;
+    int own_;      ///< the next item by the CTA's number
+    int counted_;  ///< the first of those that the counter hands out
+    State state_ = State::first;
 };
-
-/// Of `steps` steps along K of a tile, the one after whose copies the next tile is found: as much before the end as
-/// that takes, and not sooner, so that no CTA takes a tile that another could begin before.
-[[nodiscard]] __device__ __forceinline__ int telling_step(int steps) {
-    constexpr int lead = 8;
-    return max(steps - lead, 0);
-}
 
 /// Of the warp that finds tiles.
 template <int stages, TileShape shape>
 class TileFinder {
 public:
-    __device__ __forceinline__ TileFinder(TileQueue<stages> queue, const Call& call)
+    static_assert(shape.columns / shape.part <= 2, "where a CTA's first item is a part, there are no more than CTAs");
+
+    /// \param steps along K of a tile
+    __device__ __forceinline__ TileFinder(TileQueue<stages> queue, const Call& call, int steps)
         : queue_(queue),
-          items_(call),
+          items_(call, tiles_ahead(steps)),
           walk_(call.m_indptr, call.experts, call.rows, call.columns),
           columns_(call.columns) {}
 
@@ -129,12 +162,16 @@ public:
     [[nodiscard]] __device__ __forceinline__ bool more() const { return more_; }
     /// Whether the next may be told at once.
     [[nodiscard]] __device__ __forceinline__ bool is_due() const {
-        return is_first_ ||
+        return !items_.is_counted() ||
                __any_sync(~0U, static_cast<int>(ptx::mbarrier_test(queue_.loaded(before_.stage), before_.parity))) != 0;
     }
     /// Waits until it may be told, finds it and tells it.
     __device__ __forceinline__ void find() {
-        if (!is_first_) {
+        walk_.count(items_.is_first());
+        if (items_.is_second()) {
+            items_.begin(walk_.items());
+        }
+        if (items_.is_counted()) {
             ptx::mbarrier_wait(queue_.loaded(before_.stage), before_.parity);
             before_.advance();
         }
@@ -150,10 +187,6 @@ public:
             ptx::mbarrier_arrive(queue_.told(place_.stage));
         }
         place_.advance();
-        if (is_first_) {
-            items_.begin();
-            is_first_ = false;
-        }
         if (!more_) {
             items_.end();
         }
@@ -170,7 +203,6 @@ private:
     Items items_;
     TileWalk<shape> walk_;
     int columns_;  ///< N
-    bool is_first_ = true;
     bool more_ = true;
     RingPlace<TileQueue<stages>::slots> place_;
     RingPlace<TileQueue<stages>::slots> before_;

@@ -150,17 +150,15 @@ public:
         }
     }
 
-    /// The tile of an item; false where there is none of that number. Numbers rise from call to call.
-    __device__ bool find(int number, Tile& tile) {
+    /// Counts the tiles, before the first of them is found and again before the others are. How many there are is not
+    /// known before the first is on its way, where every CTA gets a whole one for sure: a call of few rows has little
+    /// time, and what comes first runs from cold instruction caches.
+    __device__ void count(bool is_first) {
         const int ctas = static_cast<int>(gridDim.x);
-        // How many tiles there are is not counted before the first is on its way, where every CTA gets a whole one for
-        // sure: a call of few rows has little time, and what comes first runs from cold instruction caches.
-        const bool is_first = !shape.mixed && is_first_;
-        is_first_ = false;
-        int experts = is_first ? min(experts_, 32) : experts_;
+        int experts = is_first && !shape.mixed ? min(experts_, 32) : experts_;
         while (whole_ < 0) {
-            count(experts);
-            if (is_first && tiles_ >= ctas) {
+            count_of(experts);
+            if (is_first && !shape.mixed && tiles_ >= ctas) {
                 break;
             }
             if (experts == experts_) {
@@ -168,6 +166,12 @@ public:
             }
             experts = experts_;
         }
+    }
+    /// How many items there are. Not before the first tile was found.
+    [[nodiscard]] __device__ int items() const { return whole_ + (tiles_ - whole_) * (shape.columns / shape.part); }
+
+    /// The tile of an item; false where there is none of that number. Numbers rise from call to call.
+    __device__ bool find(int number, Tile& tile) {
         const Item item = whole_ < 0 ? Item{number, -1} : item_at<shape>(number, whole_);
         if constexpr (shape.mixed) {
             if (item.tile >= tiles_) {
@@ -224,7 +228,7 @@ private:
     [[nodiscard]] __device__ static bool is_few(RowRange range) { return range.count <= shape.rows; }
 
     /// Counts tiles of the first `experts` experts.
-    __device__ void count(int experts) {
+    __device__ void count_of(int experts) {
         unsigned all = 0;
         unsigned few = 0;
 #pragma unroll 1  // short rather than fast: this runs once, from memory
@@ -244,7 +248,6 @@ private:
     int experts_;
     int rows_;
     int columns_;
-    bool is_first_ = true;
     int whole_ = -1;     ///< tiles that are handed out whole; -1: not known yet
     int tiles_ = 0;      ///< all of them, where whole_ is known
     int few_tiles_ = 0;  ///< of experts with one row tile, likewise
