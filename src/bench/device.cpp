@@ -23,7 +23,7 @@ namespace {
 std::filesystem::path find_cuda_module() {
     for (const std::filesystem::path& folder : plugin_folders()) {
         std::error_code ignored;
-        const std::filesystem::path file = folder / cuda::module_file;
+        std::filesystem::path file = folder / cuda::module_file;
         if (std::filesystem::is_regular_file(file, ignored)) {
             return file;
         }
