@@ -165,11 +165,15 @@ public:
         return !items_.is_counted() ||
                __any_sync(~0U, static_cast<int>(ptx::mbarrier_test(queue_.loaded(before_.stage), before_.parity))) != 0;
     }
-    /// Waits until it may be told, finds it and tells it.
+    /// Waits until it may be told, finds it and tells it. Where the counter has the second one, the second call only
+    /// finds that out, and does not wait.
     __device__ __forceinline__ void find() {
         walk_.count(items_.is_first());
         if (items_.is_second()) {
             items_.begin(walk_.items());
+            if (items_.is_counted()) {
+                return;
+            }
         }
         if (items_.is_counted()) {
             ptx::mbarrier_wait(queue_.loaded(before_.stage), before_.parity);
