@@ -1,12 +1,11 @@
 #include "providers/flashinfer/cuda_machine.hpp"
 
 #include <cuda_runtime_api.h>
-#include <fmt/format.h>
 
 #include <moegemm/error.hpp>
 
 #include "cuda/error.hpp"
-#include "op/tensor_name.hpp"
+#include "cuda/reachable.hpp"
 #include "providers/flashinfer/cuda_steps.hpp"
 
 namespace moegemm::flashinfer {
@@ -42,11 +41,7 @@ public:
 
     void check_reachable(const GemmSpec& spec, const Operands& operands, DLDevice device) const override {
         const cuda::UseDevice use(device.device_id);
-        for (int i = 0; i < role_count; ++i) {
-            const auto role = static_cast<Role>(i);
-            check_reachable(operands[role], tensor_name(spec.row(), role), device);
-        }
-        check_reachable(operands.workspace, "workspace", device);
+        cuda::check_reachable(operands, spec, device);
     }
 
     void run(const Step& step, DLDevice device, void* stream) const override {
@@ -55,24 +50,6 @@ public:
     }
 
 private:
-    /// A pointer that the GPU cannot follow would end the process's CUDA context, if FlashInfer did not end the
-    /// process.
-    static void check_reachable(const Tensor& tensor, std::string_view name, DLDevice device) {
-        if (!tensor.defined() || tensor.elements() == 0) {
-            return;
-        }
-        cudaPointerAttributes attributes{};
-        cuda::check(cudaPointerGetAttributes(&attributes, tensor.data()), "cudaPointerGetAttributes");
-        if (attributes.type == cudaMemoryTypeManaged ||
-            (attributes.type == cudaMemoryTypeDevice && attributes.device == device.device_id)) {
-            return;
-        }
-        throw Error(ErrorCode::invalid_argument, std::string(name),
-                    attributes.type == cudaMemoryTypeDevice ? fmt::format("memory of GPU {}", attributes.device)
-                                                            : std::string("host memory"),
-                    fmt::format("memory of GPU {}", device.device_id));
-    }
-
     Gpus found_;
 };
 

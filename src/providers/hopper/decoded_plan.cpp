@@ -91,7 +91,7 @@ DecodedPlan::Workspace DecodedPlan::workspace() const {
             append(parts.progress, sizeof(std::uint32_t), RowProgress::words(spec().max_rows));
         }
     }
-    append(parts.counters, sizeof(ItemCounter), 2);
+    append(parts.counter, sizeof(ItemCounter), 1);
     return parts;
 }
 
@@ -171,7 +171,6 @@ void DecodedPlan::do_run(const Operands& operands, void* stream) {
         maps.y = matrix_map(operands.y.data(), s.dst, rows, s.n, wgmma_rows);
     }
     auto* const workspace = static_cast<std::uint8_t*>(operands.workspace.data());
-    auto* counter = workspace + workspace_.counters;
     Route route{};
     RawRows raw{};
     const auto multiply = [&](const Kernel& kernel, const void* a, DType type, bool overlapping) {
@@ -185,8 +184,8 @@ void DecodedPlan::do_run(const Operands& operands, void* stream) {
         };
         maps.a = map(kernel.a_box);
         maps.a_part = map(kernel.a_part_box);
-        set_counter(call, counter);
-        counter += sizeof(ItemCounter);  // the next launch may begin before this one has ended
+        // Of two launches the second leaves it alone before the first has ended.
+        set_counter(call, workspace + workspace_.counter);
         // The kernel of rebased operands has no use for the last of them.
         std::array<void*, 5> arguments{&maps, &call, const_cast<PackedWeights*>(&packed), &route, &raw};
         launch(kernel, processors_, arguments.data(), stream, overlapping);

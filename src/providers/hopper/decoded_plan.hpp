@@ -48,7 +48,7 @@ private:
         std::int64_t factors = 0;      ///< of rebased rows
         std::int64_t rows_differ = 0;  ///< a word
         std::int64_t progress = 0;     ///< RowProgress, where they are not
-        std::int64_t counters = 0;     ///< ItemCounter, of each kernel that multiplies
+        std::int64_t counter = 0;      ///< ItemCounter
         std::int64_t bytes = 0;
     };
     void do_pack(const Operands& operands, const Tensor& packed, void* stream) override;

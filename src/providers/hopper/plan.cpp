@@ -12,6 +12,7 @@
 #include <moegemm/error.hpp>
 
 #include "cuda/error.hpp"
+#include "cuda/reachable.hpp"
 #include "providers/hopper/choice.hpp"
 #include "providers/hopper/decoded_plan.hpp"
 #include "providers/hopper/kernels/call.hpp"
@@ -110,6 +111,8 @@ void HopperPlan::do_run(const Operands& operands, void* stream) {
         return;
     }
     const GemmSpec& s = spec();
+    const cuda::UseDevice use(device().device_id);
+    cuda::check_reachable(operands, s, device());
     Call call = call_of(s, operands);
     if (!is_aligned(operands.a.data(), tma_bytes) || !is_aligned(operands.w.data(), tma_bytes)) {
         general_->run(operands, stream);
@@ -129,7 +132,6 @@ void HopperPlan::do_run(const Operands& operands, void* stream) {
         maps.y = matrix_map(operands.y.data(), s.dst, rows, s.n, wgmma_rows);
     }
 
-    const cuda::UseDevice use(device().device_id);
     std::array<void*, 2> arguments{&maps, &call};
     launch(kernel_, processors_, arguments.data(), stream, false);
 }

@@ -57,7 +57,13 @@ TEST_P(GpuBadInput, IsRefusedByName) {
         if (provider().info().needs_host_counts) {
             refuse("no m_indptr on the host", [&](Operands& o) { o.host_m_indptr = nullptr; });
         }
+        alignas(256) static std::byte of_host[256];
+        refuse("host memory that is said to be the GPU's",
+               [&](Operands& o) { o.a = Tensor(of_host, o.a.dtype(), o.a.shape(), o.a.device()); });
         if (made->workspace_bytes() > 0) {
+            refuse("a workspace in host memory that is said to be the GPU's", [&](Operands& o) {
+                o.workspace = Tensor(of_host, DType::u8, o.workspace.shape(), o.workspace.device());
+            });
             refuse("a workspace that is too small", [&](Operands& o) {
                 o.workspace = Tensor(o.workspace.data(), DType::u8, {o.workspace.bytes() - 1}, o.workspace.device());
             });

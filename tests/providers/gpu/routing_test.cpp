@@ -16,15 +16,16 @@ class GpuRouting : public GpuTest {
 protected:
     static constexpr std::int32_t rows = 160;
 
-    /// A problem of 5 experts and 160 rows whose scales do not move with the routing.
-    [[nodiscard]] static Call make_call(Variant variant, std::int64_t n = 200, std::int64_t k = 320) {
+    /// A problem of 5 experts and 160 rows, or so many as `m_indptr` says, whose scales do not move with the routing.
+    [[nodiscard]] static Call make_call(Variant variant, std::int64_t n = 200, std::int64_t k = 320,
+                                        const std::vector<std::int32_t>& m_indptr = {0, 1, 17, 17, 150, rows}) {
         std::mt19937_64 random(11 + static_cast<std::uint64_t>(variant));
         GemmSpec spec = random_problem(variant, random, {}).spec();
         spec.scale_layout = spec.row().scaling == Scaling::group ? ScaleLayout::linear : spec.row().layouts[0];
-        spec.experts = 5;
+        spec.experts = static_cast<std::int64_t>(m_indptr.size()) - 1;
         spec.n = n;
         spec.k = k;
-        return Call(Problem::from(spec, {0, 1, 17, 17, 150, rows}), random);
+        return Call(Problem::from(spec, m_indptr), random);
     }
 
     /// y of `m_indptr`, by the reference of the tests' own making: the same rows under another routing.
@@ -86,40 +87,52 @@ TEST_P(GpuRouting, AGraphReplaysWithOtherRowCounts) {
 }
 
 /// CTAs share out tiles on the device: from call to call, whatever lies in the workspace, and out of a graph.
-TEST_P(GpuRouting, MoreTilesThanSms) {
-    for (const Variant variant : variants_offered()) {
-        const Call call = make_call(variant, 16'392, 32);
-        const auto made = plan(call.spec());
-        GpuCall on_gpu(device(), *made, call.operands());
-        on_gpu.run();
-        (void)on_gpu.y(rows);
-        const auto replay = device().replay(bench::CacheRule::warm, [&] { on_gpu.run(); });
-        ASSERT_TRUE(replay);
-        for (const std::vector<std::int32_t>& m_indptr : {routings[4], routings[0], routings[2]}) {
-            on_gpu.set_m_indptr(m_indptr);
-            std::vector<std::uint8_t> first;
-            for (const int dirt : {-1, 0, 0x5A, -1}) {
-                if (dirt >= 0) {
-                    on_gpu.fill_workspace(static_cast<std::uint8_t>(dirt));
-                }
-                for (const bool from_graph : {true, false, true}) {
+class GpuSharedTiles : public GpuRouting {
+protected:
+    /// \param n, k so that there are more tiles than CTAs
+    /// \param m_indptrs of as many experts each, the last with all rows
+    void expect_right_again(std::int64_t n, std::int64_t k, const std::vector<std::vector<std::int32_t>>& m_indptrs) {
+        for (const Variant variant : variants_offered()) {
+            const Call call = make_call(variant, n, k, m_indptrs.back());
+            const auto made = plan(call.spec());
+            GpuCall on_gpu(device(), *made, call.operands());
+            on_gpu.run();  // code is loaded before it is captured
+            (void)on_gpu.y(rows);
+            const auto replay = device().replay(bench::CacheRule::warm, [&] { on_gpu.run(); });
+            ASSERT_TRUE(replay);
+            for (const std::vector<std::int32_t>& m_indptr : m_indptrs) {
+                on_gpu.set_m_indptr(m_indptr);
+                on_gpu.poison_y();
+                on_gpu.run();
+                const std::vector<std::uint8_t> first = on_gpu.y(m_indptr.back());
+                expect_right(call, m_indptr, first);
+                for (const int dirt : {-1, 0, 0x5A}) {
+                    if (dirt >= 0) {
+                        on_gpu.fill_workspace(static_cast<std::uint8_t>(dirt));
+                    }
                     on_gpu.poison_y();
-                    if (from_graph) {
-                        EXPECT_GT(replay(), 0);
-                    } else {
-                        on_gpu.run();
-                    }
-                    const std::vector<std::uint8_t> y = on_gpu.y(m_indptr.back());
-                    if (first.empty()) {
-                        expect_right(call, m_indptr, y);
-                        first = y;
-                    }
-                    ASSERT_EQ(y, first) << call.spec().row().name << (from_graph ? ", from a graph" : "");
+                    EXPECT_GT(replay(), 0);
+                    ASSERT_EQ(on_gpu.y(m_indptr.back()), first) << call.spec().row().name << ", workspace " << dirt;
                     ASSERT_FALSE(HasFailure());
                 }
             }
         }
     }
+};
+
+TEST_P(GpuSharedTiles, ShortOnes) {
+    expect_right_again(16'392, 32, {routings[0], routings[2], routings[4]});  // several are found ahead
+}
+
+TEST_P(GpuSharedTiles, LongOnes) {
+    constexpr int experts = 140;
+    std::vector<std::int32_t> even{0};
+    std::vector<std::int32_t> skewed{0};
+    for (int e = 1; e <= experts; ++e) {
+        skewed.push_back(e < 20 ? e / 2 : 20 + e);
+        even.push_back(e * rows / experts);
+    }
+    expect_right_again(264, 1024, {skewed, even});
 }
 
 /// Whatever m_indptr holds, nothing outside of the tensors is touched, and the next call is right.
@@ -156,6 +169,7 @@ TEST_P(GpuRouting, NonsenseStaysInsideTheTensors) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Providers, GpuRouting, testing::ValuesIn(gpu_provider_names()), gpu_test_name);
+INSTANTIATE_TEST_SUITE_P(Providers, GpuSharedTiles, testing::ValuesIn(gpu_provider_names()), gpu_test_name);
 
 }  // namespace
 }  // namespace moegemm::test

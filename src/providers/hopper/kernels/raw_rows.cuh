@@ -5,7 +5,8 @@
 /// widened before. Two warps of a CTA do it, one of them when no tile is to be found. They take row after row, in the
 /// order in which tiles follow each other, and count those done; the warp that loads rows of A waits until its tile's
 /// are. A row that was taken is always finished, whatever else a CTA waits for, and each CTA that waits has a warp that
-/// takes rows: so nothing stops for ever, whether all CTAs run at once or not.
+/// takes rows: so nothing stops for ever, whether all CTAs run at once or not, as long as the first of them has begun
+/// (tile_queue.cuh).
 #pragma once
 
 #include <cstdint>
