@@ -14,6 +14,6 @@ double run(std::int64_t rounds) {
 
 }  // namespace
 
-Peak bf16_avx512() { return {run, static_cast<std::int64_t>(std::size_t{2} * 32 * independent_sums)}; }
+Peak bf16_avx512() { return {run, static_cast<std::int64_t>(std::size_t{2} * 32 * independent_sums<64>)}; }
 
 }  // namespace moegemm::bench::isa

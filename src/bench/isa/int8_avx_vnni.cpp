@@ -14,6 +14,6 @@ double run(std::int64_t rounds) {
 
 }  // namespace
 
-Peak int8_avx_vnni() { return {run, static_cast<std::int64_t>(std::size_t{2} * 32 * independent_sums)}; }
+Peak int8_avx_vnni() { return {run, static_cast<std::int64_t>(std::size_t{2} * 32 * independent_sums<32>)}; }
 
 }  // namespace moegemm::bench::isa
