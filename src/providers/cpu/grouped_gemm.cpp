@@ -95,7 +95,7 @@ private:
         const std::int64_t step = streamed() ? stream_panels[buffer_rows_ / matrix_tile] : group_panels;
         for (std::int64_t panel = panel_begin_; panel < panel_end_; panel += step) {
             const PanelRange range{panel, std::min(step, panel_end_ - panel)};
-            clear(0, range.count);
+            start(range, 0);
             if (needs_factors(panel)) {
                 for (std::int64_t block = 0; block < shape_.k_blocks; ++block) {
                     set_factors(block, block, panel);
@@ -146,7 +146,7 @@ private:
                 continue;
             }
             if (block == 0) {
-                clear(c_panel, range.count);
+                start(range, c_panel);
             }
             for (; block < stop; ++block) {
                 add_group(block, block - begin, range, c_panel);
@@ -325,9 +325,28 @@ private:
         return columns || any_row;
     }
 
-    // C's elements have 4 bytes in either type, and 0 is the same bits in both.
-    void clear(std::int64_t c_panel, std::int64_t panels) const {
-        std::memset(c_of(c_panel), 0, static_cast<std::size_t>(panels * panel_columns * buffer_rows_ * 4));
+    /// C before the first K block: 0, which is the same bits in both of its types, or what is taken off for A's 128.
+    void start(PanelRange range, std::int64_t c_panel) const {
+        if (!offset_packed()) {
+            std::memset(c_of(c_panel), 0, static_cast<std::size_t>(range.count * panel_columns * buffer_rows_ * 4));
+            return;
+        }
+        for (std::int64_t i = 0; i < range.count; ++i) {
+            const std::uint8_t* sums = packed_sums(shape_, packed_, operands_.packed, rows_.expert, range.begin + i);
+            std::uint32_t off[panel_columns];
+            std::memcpy(off, sums, sizeof off);
+            for (std::uint32_t& number : off) {
+                number *= static_cast<std::uint32_t>(-128);
+            }
+            unsigned char* c = c_of(c_panel + i) + (c_panel + i) % tile_panels_ * line_bytes;
+            for (std::int64_t row = 0; row < rows_.count; ++row) {
+                std::memcpy(c + row * tile_panels_ * line_bytes, off, sizeof off);
+            }
+        }
+    }
+    /// Whether int8's rows come plus 128, and packing summed up what is to be taken off.
+    [[nodiscard]] bool offset_packed() const noexcept {
+        return operands_.packed != nullptr && shape_.int8_dot && !in_tiles_ && shape_.family->int8->take_off != nullptr;
     }
 
     /// The buffers have places for a K block's rows: as many as K blocks of A are read at a time, all of few rows.
@@ -396,8 +415,14 @@ private:
             return;
         }
         if (shape_.int8_dot) {
-            shape_.family->int8->sums({int8_a_of(place), rows_.count, shape_.lines(block), weights,
-                                       reinterpret_cast<std::int32_t*>(c_of(c_panel)), c_tile_});
+            const Int8Kernels& kernels = *shape_.family->int8;
+            const Int8Call call{int8_a_of(place), rows_.count, shape_.lines(block),
+                                weights,          next_tile(), reinterpret_cast<std::int32_t*>(c_of(c_panel)),
+                                c_tile_};
+            if (kernels.take_off != nullptr && !offset_packed()) {
+                kernels.take_off(call);
+            }
+            kernels.sums(call);
             return;
         }
         const bool wide = find_wide(block, place, weights, OrdinaryScales::of_f32(shape_.w));

@@ -84,6 +84,19 @@ void write_scales(const Shape& shape, const std::uint8_t* w_scale, std::int64_t 
     }
 }
 
+/// The sums of a panel's columns of int8 over all of K.
+void write_sums(const Shape& shape, const std::uint8_t* w, std::int64_t expert, std::int64_t panel, std::uint8_t* out) {
+    std::int32_t sums[panel_columns] = {};
+    static_assert(sizeof sums == line_bytes);
+    for (std::int64_t column = 0; column < shape.columns(panel); ++column) {
+        const std::uint8_t* row = w + (expert * shape.spec.n + panel * panel_columns + column) * shape.w_row_bytes;
+        for (std::int64_t k = 0; k < shape.spec.k; ++k) {
+            sums[column] += static_cast<std::int8_t>(row[k]);
+        }
+    }
+    std::memcpy(out, sums, sizeof sums);
+}
+
 void pack_some(void* context, int /*slot*/) {
     auto& job = *static_cast<PackJob*>(context);
     const Shape& shape = job.shape;
@@ -93,6 +106,10 @@ void pack_some(void* context, int /*slot*/) {
         for (std::int64_t block = 0; block < shape.k_blocks; ++block) {
             pack_block(shape, job.weights, i / shape.panels, i % shape.panels, block,
                        out + block * job.layout.block_bytes);
+        }
+        if (shape.w == Element::i8) {
+            write_sums(shape, job.weights.w, i / shape.panels, i % shape.panels,
+                       out + job.layout.panel_bytes - line_bytes);
         }
     }
 }
@@ -119,7 +136,8 @@ PackedLayout PackedLayout::from(const Shape& shape) {
     layout.panels_at = checked_add(float_scale_bytes(shape.spec), cache_line - 1, what) / cache_line * cache_line;
     layout.block_bytes = shape.block_depth / line_depth * line_bytes + shape.block_groups * panel_columns;
     const std::int64_t scale_rows = shape.scale == GroupScale::none ? 0 : shape.spec.scale_columns();
-    const std::int64_t lines = checked_add(shape.spec.k, line_depth - 1, what) / line_depth;
+    const std::int64_t of_sums = shape.w == Element::i8 ? 1 : 0;
+    const std::int64_t lines = checked_add(shape.spec.k, line_depth - 1, what) / line_depth + of_sums;
     layout.panel_bytes =
         checked_add(checked_mul(lines, line_bytes, what), checked_mul(scale_rows, panel_columns, what), what);
     layout.total_bytes =

@@ -3,8 +3,9 @@
 ///
 /// First the f32 scales where the variant has such (experts_scale, fp8_block's b_scale), as they were, padded to a
 /// cache line. Then expert by expert and panel by panel: for each K block its group scales, (group, column), and its
-/// elements in lines (kernel_family.hpp). So a panel is one stream of bytes, and all that is added to the contract's
-/// bytes is the padding of N to a pair of panels and of K to a line. The order is the same for every instruction set.
+/// elements in lines (kernel_family.hpp), and after the last one, of int8, a line of the sums of the columns. So a
+/// panel is one stream of bytes, and all that is added to the contract's bytes is the padding of N to a pair of panels
+/// and of K to a line, and int8's sums. The order is the same for every instruction set.
 #pragma once
 
 #include <cstdint>
@@ -33,6 +34,13 @@ struct PackedLayout {
     const std::uint8_t* at =
         packed + layout.panels_at + (expert * shape.panels + panel) * layout.panel_bytes + block * layout.block_bytes;
     return {at, at + shape.groups(block) * panel_columns, layout.panel_bytes, panels};
+}
+
+/// The sums of int8's columns over all of K: panel_columns numbers.
+[[nodiscard]] inline const std::uint8_t* packed_sums(const Shape& shape, const PackedLayout& layout,
+                                                     const std::uint8_t* packed, std::int64_t expert,
+                                                     std::int64_t panel) noexcept {
+    return packed + layout.panels_at + (expert * shape.panels + panel + 1) * layout.panel_bytes - line_bytes;
 }
 
 /// The tensors of unpacked weights.

@@ -17,7 +17,7 @@ class CpuProvider final : public Provider {
 public:
     CpuProvider() {
         info_.name = std::string("cpu");
-        info_.version = std::string("2");
+        info_.version = std::string("3");
         info_.description =
             fmt::format("all variants on the CPU; fastest kernels here: {}", cpu::available_families().front()->name);
         info_.support.fill({true, Accumulation::fp32, ScaleRange::full});

@@ -19,22 +19,6 @@ inline constexpr std::int64_t few_rows_matrix = 48;
 
 static_assert(few_rows_matrix == most_stream_tiles * matrix_tile);
 
-/// Rows up to which vectors are used where there are tiles, too: a tile costs the same for one row as for sixteen. Bits
-/// of y may differ between the two ways, but for int8. Weights to be decoded go to tiles whatever the rows, because
-/// bf16 takes half the instructions that f32 takes; but not where each number is multiplied by a scale, which f32 needs
-/// anyway.
-[[nodiscard]] constexpr std::int64_t most_vector_rows(WeightFormat format) noexcept {
-    switch (format) {
-        case WeightFormat::bf16:
-        case WeightFormat::i8:
-            return 4;
-        case WeightFormat::e2m1_ue4m3:
-            return 2;
-        default:
-            return 0;
-    }
-}
-
 /// K blocks that many rows take at a time where there are tiles, so that C leaves them less often: 32 KiB of two panels
 /// of W stay in a first-level cache.
 inline constexpr std::int64_t deep_blocks_bf16 = 4;
@@ -86,7 +70,7 @@ struct Shape {
     }
     /// Whether so many rows of an expert are multiplied in tiles.
     [[nodiscard]] bool in_tiles(std::int64_t rows) const noexcept {
-        return matrix != nullptr && rows > most_vector_rows(format);
+        return matrix != nullptr && rows > matrix->vector_rows[static_cast<std::size_t>(format)];
     }
     /// Whether tiles take W's lines as packed.
     [[nodiscard]] bool as_packed() const noexcept { return w == Element::bf16 || w == Element::i8; }

@@ -469,8 +469,12 @@ TEST(CpuInt8Sums, AreExact) {
                 }
                 const std::vector<std::int32_t> before = c;
                 const std::int64_t c_tile = rows * tile_columns;
-                family->int8->sums(
-                    {given.data(), rows, lines, {nullptr, elements.data(), stride, panels}, c.data(), c_tile});
+                const cpu::Int8Call int8_call{given.data(), rows,  lines, {nullptr, elements.data(), stride, panels}, 0,
+                                              c.data(),     c_tile};
+                if (family->int8->take_off != nullptr) {
+                    family->int8->take_off(int8_call);
+                }
+                family->int8->sums(int8_call);
                 for (std::int64_t i = 0; i < rows; ++i) {
                     for (std::int64_t column = 0; column < panels * panel_columns; ++column) {
                         const auto at = static_cast<std::size_t>(column / tile_columns * c_tile + i * tile_columns +

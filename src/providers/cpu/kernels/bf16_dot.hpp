@@ -4,7 +4,7 @@
 /// `S` lives in an anonymous namespace of the file that is compiled for the instruction set (see outer_product.hpp). It
 /// has begin and end, if there is anything to do; `rows`, how many rows by two panels the register file holds; the
 /// vector `F` of sixteen f32 with zero, load, store, add, mul, fma, broadcast; the vector `P` of sixteen pairs of bf16
-/// with load_pairs, broadcast_pair, and dot(sums, a, w); prefetch.
+/// with load_pairs, broadcast_pair, and dot(sums, a, w); prefetch, into the second-level cache.
 ///
 /// Only rows that exist are multiplied. A sum runs over k in ascending pairs, whatever the rows beside it.
 #pragma once
@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "providers/cpu/kernels/kernel_family.hpp"
+#include "providers/cpu/kernels/next_lines.hpp"
 
 namespace moegemm::cpu {
 
@@ -23,15 +24,16 @@ inline constexpr std::int64_t dot_row_bytes = k_block * 2;
 
 /// K blocks [first, first + blocks) of `Rows` rows from `row` on, added to `sums`.
 template <class S, std::size_t Rows>
-inline void add_dots(const MatrixCall& call, std::int64_t row, std::int64_t first, std::int64_t blocks,
+inline void add_dots(const MatrixCall& call, std::int64_t row, std::int64_t first, std::int64_t blocks, Asked& asked,
                      typename S::F (&sums)[Rows][2]) {
     for (std::int64_t block = first; block < first + blocks; ++block) {
         const std::uint8_t* a = call.a.data + block * call.a.block + row * dot_row_bytes;
         const std::uint8_t* b = call.b + block * call.b_block;
         for (std::int64_t line = 0; line < call.depth_tiles * matrix_tile; ++line) {
             const std::uint8_t* at = b + line * line_bytes;
-            S::prefetch(at + S::prefetch_bytes);
-            S::prefetch(at + call.b_stride + S::prefetch_bytes);
+            S::prefetch(asked.at);
+            S::prefetch(asked.at + asked.stride);
+            asked.at += asked.step;
             const typename S::P left = S::load_pairs(at);
             const typename S::P right = S::load_pairs(at + call.b_stride);
 #pragma GCC unroll 16
@@ -46,7 +48,7 @@ inline void add_dots(const MatrixCall& call, std::int64_t row, std::int64_t firs
 }
 
 template <class S, std::size_t Rows>
-void dot_rows(const MatrixCall& call, std::int64_t row) {
+void dot_rows(const MatrixCall& call, std::int64_t row, Asked asked) {
     typename S::F sums[Rows][2];
     float* c = static_cast<float*>(call.c) + row * pair_columns;
 #pragma GCC unroll 16
@@ -55,7 +57,7 @@ void dot_rows(const MatrixCall& call, std::int64_t row) {
         sums[r][0] = call.start == Start::from_zero ? S::zero() : S::load(row_c);
         sums[r][1] = call.start == Start::from_zero ? S::zero() : S::load(row_c + panel_columns);
     }
-    add_dots<S, Rows>(call, row, 0, call.blocks, sums);
+    add_dots<S, Rows>(call, row, 0, call.blocks, asked, sums);
 #pragma GCC unroll 16
     for (std::size_t r = 0; r < Rows; ++r) {
         S::store(c + r * pair_columns, sums[r][0]);
@@ -64,7 +66,7 @@ void dot_rows(const MatrixCall& call, std::int64_t row) {
 }
 
 template <class S, std::size_t Rows>
-void scaled_dot_rows(const MatrixCall& call, std::int64_t row) {
+void scaled_dot_rows(const MatrixCall& call, std::int64_t row, Asked asked) {
     float* c = static_cast<float*>(call.c) + row * pair_columns;
     for (std::int64_t block = 0; block < call.blocks; ++block) {
         const bool to_zero = block == 0 && call.start == Start::from_zero;
@@ -73,7 +75,7 @@ void scaled_dot_rows(const MatrixCall& call, std::int64_t row) {
         for (std::size_t r = 0; r < Rows; ++r) {
             sums[r][0] = sums[r][1] = S::zero();
         }
-        add_dots<S, Rows>(call, row, block, 1, sums);
+        add_dots<S, Rows>(call, row, block, 1, asked, sums);
         const RowFactor* factors = call.factors + block * call.rows + row;
 #pragma GCC unroll 16
         for (std::size_t r = 0; r < Rows; ++r) {
@@ -91,14 +93,21 @@ void scaled_dot_rows(const MatrixCall& call, std::int64_t row) {
 /// All rows of a call in equal steps.
 template <class S, bool Scaled, std::size_t... Rows>
 void dot_sums(const MatrixCall& call, std::index_sequence<Rows...> /*rows less one*/) {
-    using Kernel = void (*)(const MatrixCall&, std::int64_t);
+    using Kernel = void (*)(const MatrixCall&, std::int64_t, Asked);
     static constexpr Kernel kernels[] = {(Scaled ? scaled_dot_rows<S, Rows + 1> : dot_rows<S, Rows + 1>)...};
     constexpr auto most = static_cast<std::int64_t>(sizeof...(Rows));
     const std::int64_t steps = (call.rows + most - 1) / most;
+    const std::int64_t rows_least = call.rows / steps;
+    const std::int64_t longer_steps = call.rows % steps;
+    // Where nothing is wanted, what is there already.
+    const LineRuns wanted = call.next[0].runs > 0 ? call.next[0] : LineRuns{call.b, call.b_stride, 2, 0};
+    AskedLines<S> lines(wanted, call.blocks * call.depth_tiles * matrix_tile, steps);
+    NextLines<S> rows_of_a(call.next[1], steps);
     std::int64_t row = 0;
     for (std::int64_t step = 0; step < steps; ++step) {
-        const std::int64_t rows = call.rows / steps + (step < call.rows % steps ? 1 : 0);
-        kernels[rows - 1](call, row);
+        const std::int64_t rows = rows_least + (step < longer_steps ? 1 : 0);
+        rows_of_a.step();
+        kernels[rows - 1](call, row, lines.next());
         row += rows;
     }
 }
@@ -108,7 +117,7 @@ void dot_sums(const MatrixCall& call) {
     dot_sums<S, Scaled>(call, std::make_index_sequence<S::rows>{});
 }
 
-/// K block by K block: the panels are decoded, then multiplied, pair by pair.
+/// K block by K block: the panels are decoded, then multiplied, pair by pair, and the next K block asked for.
 template <class S, bool Scaled>
 std::int64_t dot_stream(const StreamCall& call) {
     constexpr std::int64_t decoded_bytes = k_block * panel_columns * 2;
@@ -125,7 +134,7 @@ std::int64_t dot_stream(const StreamCall& call) {
             bool of_tiles = true;
             for (std::int64_t panel = 0; panel < call.weights.panels; ++panel) {
                 const std::int64_t at = panel * call.weights.stride + block * call.block_bytes;
-                of_tiles = call.decode(call.weights.elements + at, call.weights.scales + at, k_block, call.block_bytes,
+                of_tiles = call.decode(call.weights.elements + at, call.weights.scales + at, k_block, 0,
                                        call.lines + panel * decoded_bytes) &&
                            of_tiles;
             }
@@ -139,6 +148,9 @@ std::int64_t dot_stream(const StreamCall& call) {
         part.factors = Scaled ? call.factors + block * call.rows : nullptr;
         for (std::int64_t pair = 0; pair < call.weights.panels / 2; ++pair) {
             part.b = b + 2 * pair * part.b_stride;
+            // The pair's next K block.
+            part.next[0] = {call.weights.scales + 2 * pair * call.weights.stride + (block + 1) * call.block_bytes,
+                            call.weights.stride, 2, call.block_bytes / line_bytes};
             part.c = static_cast<float*>(call.c) + pair * call.c_tile;
             dot_sums<S, Scaled>(part);
         }
@@ -150,6 +162,7 @@ template <class S>
 constexpr MatrixKernels make_dot_kernels() {
     return {"dot",
             false,
+            {},
             S::rows_of_task,
             S::resident_bytes,
             S::begin,

@@ -118,6 +118,7 @@ struct Int8Call {
     std::int64_t rows;      ///< ≥ 1
     std::int64_t lines;     ///< 1 … int8_k_block / 4
     PanelGroup weights;     ///< 0 from K's end to the end of the last line
+    std::int64_t next;      ///< bytes from a line to the one that is wanted next in its place, or 0
     std::int32_t* c;        ///< tiles of (rows, tile_columns), as the f32 kernels beside it have them
     std::int64_t c_tile;    ///< elements from tile to tile
 };
@@ -259,8 +260,11 @@ struct StreamCall {
 
 /// One instruction set's kernels that multiply tiles, or vectors as if they were rows of tiles.
 struct MatrixKernels {
-    const char* unit;                             ///< what multiplies
-    bool a_by_tiles;                              ///< whether A lies tile by tile, not row by row
+    const char* unit;  ///< what multiplies
+    bool a_by_tiles;   ///< whether A lies tile by tile, not row by row
+    /// By WeightFormat: rows of an expert up to which f32 vectors multiply them. Bits of y may differ between the two
+    /// ways, but for int8.
+    std::int64_t vector_rows[weight_format_count];
     std::int64_t rows_of_task;                    ///< at most; a multiple of matrix_tile
     std::int64_t resident_bytes;                  ///< of A, which stay in a second-level cache beside W and C
     void (*begin)();                              ///< before a thread's first product of a call
@@ -277,6 +281,7 @@ struct MatrixKernels {
 /// One instruction set's products of int8.
 struct Int8Kernels {
     void (*sums)(const Int8Call&);
+    void (*take_off)(const Int8Call&);  ///< C -= 128 · the sums of W's columns; null where A comes as it is
     std::int64_t a_bytes;  ///< of a number of A: 1, plus 128, or 2, as int16 and of four k in the order 0, 2, 1, 3
 };
 

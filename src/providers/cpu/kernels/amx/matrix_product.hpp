@@ -11,6 +11,7 @@
 #include <cstdint>
 
 #include "providers/cpu/kernels/kernel_family.hpp"
+#include "providers/cpu/kernels/next_lines.hpp"
 
 namespace moegemm::cpu {
 
@@ -33,21 +34,12 @@ struct DotInt8 {
 
 /// Asks for what a call wants next, a little at every step.
 template <class T>
-class NextLines {
+class NextOfCall {
 public:
-    explicit NextLines(const MatrixCall& call) : wanted_(call.next) {
-        const std::int64_t steps = (call.a.row_tiles + 1) / 2 * call.blocks * call.depth_tiles;
-        for (int i = 0; i < 2; ++i) {
-            per_step_[i] = (call.next[i].runs * call.next[i].lines + steps - 1) / steps;
-            at_[i] = call.next[i].first;
-        }
-        c_ = static_cast<const std::uint8_t*>(call.c) + 2 * matrix_tile * matrix_c_stride;
-        c_end_ = c_ + call.next_c * line_bytes;
-        c_per_step_ = (call.next_c + steps - 1) / steps;
-    }
+    explicit NextOfCall(const MatrixCall& call) : NextOfCall(call, steps_of(call)) {}
     void step() {
-        step(0);
-        step(1);
+        weights_.step();
+        rows_.step();
         for (std::int64_t count = 0; count < c_per_step_ && c_ < c_end_; ++count) {
             __builtin_prefetch(c_, 1, 3);
             c_ += line_bytes;
@@ -55,22 +47,18 @@ public:
     }
 
 private:
-    void step(int i) {
-        for (std::int64_t count = 0; count < per_step_[i] && run_[i] < wanted_[i].runs; ++count) {
-            __builtin_prefetch(at_[i] + line_[i] * line_bytes, 0, 2);
-            if (++line_[i] == wanted_[i].lines) {
-                line_[i] = 0;
-                ++run_[i];
-                at_[i] += wanted_[i].stride;
-            }
-        }
+    NextOfCall(const MatrixCall& call, std::int64_t steps)
+        : weights_(call.next[0], steps),
+          rows_(call.next[1], steps),
+          c_(static_cast<const std::uint8_t*>(call.c) + 2 * matrix_tile * matrix_c_stride),
+          c_end_(c_ + call.next_c * line_bytes),
+          c_per_step_((call.next_c + steps - 1) / steps) {}
+    [[nodiscard]] static std::int64_t steps_of(const MatrixCall& call) {
+        return (call.a.row_tiles + 1) / 2 * call.blocks * call.depth_tiles;
     }
 
-    const LineRuns (&wanted_)[2];
-    const std::uint8_t* at_[2];
-    std::int64_t per_step_[2];
-    std::int64_t run_[2] = {};
-    std::int64_t line_[2] = {};
+    NextLines<T> weights_;
+    NextLines<T> rows_;
     const std::uint8_t* c_;
     const std::uint8_t* c_end_;
     std::int64_t c_per_step_;
@@ -79,7 +67,7 @@ private:
 /// One or two row tiles from `first` on over some K blocks.
 template <class T, class Dot, int RowTiles>
 inline void multiply_tiles(const MatrixCall& call, std::int64_t first, std::int64_t first_block, std::int64_t blocks,
-                           unsigned char* c, Start start, NextLines<T>& next) {
+                           unsigned char* c, Start start, NextOfCall<T>& next) {
     constexpr bool two = RowTiles == 2;
     if (start == Start::from_c) {
         T::template load<0>(c, matrix_c_stride);
@@ -127,7 +115,7 @@ inline void multiply_tiles(const MatrixCall& call, std::int64_t first, std::int6
 template <class T, class Dot>
 void multiply(const MatrixCall& call) {
     auto* c = static_cast<unsigned char*>(call.c);
-    NextLines<T> next(call);
+    NextOfCall<T> next(call);
     std::int64_t tile = 0;
     for (; tile + 1 < call.a.row_tiles; tile += 2) {
         multiply_tiles<T, Dot, 2>(call, tile, 0, call.blocks, c + tile * matrix_tile * matrix_c_stride, call.start,
@@ -156,7 +144,7 @@ template <class T>
 void multiply_scaled(const MatrixCall& call) {
     alignas(64) float sums[2 * matrix_tile * matrix_columns];
     auto* bytes = reinterpret_cast<unsigned char*>(sums);
-    NextLines<T> next(call);
+    NextOfCall<T> next(call);
     for (std::int64_t tile = 0; tile < call.a.row_tiles; tile += 2) {
         const std::int64_t first = tile * matrix_tile;
         const std::int64_t rest = call.rows - first;

@@ -66,16 +66,20 @@ inline HalfBytes half_bytes(__m512i codes) {
     }
 }
 
-/// A line of e2m1 as lanes of two bf16: out[i] of k = i and k = 4 + i. The look-up takes the last five bits of each
-/// word, of which four are a code, so that the table has its sixteen numbers twice.
-inline void e2m1_pairs(__m512i codes, __m512i (&out)[4]) {
+/// Of a line of e2m1 the lanes of two bf16 of k = I and k = 4 + I. The look-up takes the last five bits of each word,
+/// of which four are a code, so that the table has its sixteen numbers twice.
+template <std::size_t I>
+inline __m512i e2m1_pair(__m512i codes) {
     const __m512i positive = look_up_table(0x3FC03F803F000000, 0x40C0408040404000);
     const __m512i sign = _mm512_maskz_set1_epi16(0xFF00FF00, static_cast<short>(0x8000));
     const __m512i table = _mm512_or_si512(positive, sign);
-    out[0] = _mm512_permutexvar_epi16(codes, table);
-    out[1] = _mm512_permutexvar_epi16(_mm512_srli_epi16(codes, 4), table);
-    out[2] = _mm512_permutexvar_epi16(_mm512_srli_epi16(codes, 8), table);
-    out[3] = _mm512_permutexvar_epi16(_mm512_srli_epi16(codes, 12), table);
+    return _mm512_permutexvar_epi16(I == 0 ? codes : _mm512_srli_epi16(codes, 4 * I), table);
+}
+inline void e2m1_pairs(__m512i codes, __m512i (&out)[4]) {
+    out[0] = e2m1_pair<0>(codes);
+    out[1] = e2m1_pair<1>(codes);
+    out[2] = e2m1_pair<2>(codes);
+    out[3] = e2m1_pair<3>(codes);
 }
 
 /// One scale each of sixteen columns.

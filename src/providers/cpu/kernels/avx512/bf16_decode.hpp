@@ -2,6 +2,8 @@
 /// A line of a panel to lines of bf16, in registers. Internal linkage: see kernel_family.hpp.
 #pragma once
 
+#include <utility>
+
 #include "providers/cpu/kernels/avx512/bf16_bytes.hpp"
 
 namespace moegemm::cpu {
@@ -34,18 +36,48 @@ inline HalfBytes half_bytes_of_8_bits(__m512i codes) {
     return {_mm512_ternarylogic_epi64(high, codes, bytes(0x80), first_or_both_others), low};
 }
 
-/// A line of a format to lines of bf16.
-template <Element E, std::size_t Lines>
-inline void decode_line(const std::uint8_t* at, __m512i (&out)[Lines]) {
-    const __m512i codes = _mm512_loadu_si512(at);
-    if constexpr (E == Element::e2m1) {
-        e2m1_pairs(codes, out);
-    } else {
-        const HalfBytes halves = half_bytes_of_8_bits<E>(codes);
-        out[0] = low_pairs(halves);
-        out[1] = high_pairs(halves);
+/// Numbers the lines of bf16 that a line of a format makes.
+template <Element E>
+using Bf16Lines = std::make_index_sequence<static_cast<std::size_t>(line_depths[static_cast<std::size_t>(E)]) / 2>;
+
+/// A line of a format on its way to lines of bf16.
+template <Element E>
+class LineCodes {
+public:
+    explicit LineCodes(const std::uint8_t* at) : halves_(half_bytes_of_8_bits<E>(_mm512_loadu_si512(at))) {}
+    /// \tparam I which of its lines of bf16
+    template <std::size_t I>
+    [[nodiscard]] __m512i line() const {
+        return I == 0 ? low_pairs(halves_) : high_pairs(halves_);
     }
-}
+
+private:
+    HalfBytes halves_;
+};
+template <>
+class LineCodes<Element::bf16> {
+public:
+    explicit LineCodes(const std::uint8_t* at) : line_(_mm512_loadu_si512(at)) {}
+    template <std::size_t I>
+    [[nodiscard]] __m512i line() const {
+        return line_;
+    }
+
+private:
+    __m512i line_;
+};
+template <>
+class LineCodes<Element::e2m1> {
+public:
+    explicit LineCodes(const std::uint8_t* at) : codes_(_mm512_loadu_si512(at)) {}
+    template <std::size_t I>
+    [[nodiscard]] __m512i line() const {
+        return e2m1_pair<I>(codes_);
+    }
+
+private:
+    __m512i codes_;
+};
 
 /// Whether ue8m0 codes, 64 of them, are of tiles.
 inline bool are_of_tiles(__m512i codes) {

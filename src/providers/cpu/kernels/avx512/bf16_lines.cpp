@@ -1,6 +1,7 @@
 #include "providers/cpu/kernels/avx512/bf16_lines.hpp"
 
 #include <cstring>
+#include <utility>
 
 #include "providers/cpu/kernels/avx512/bf16_decode.hpp"
 
@@ -15,12 +16,17 @@ namespace {
 
 void prefetch(const std::uint8_t* at) { _mm_prefetch(reinterpret_cast<const char*>(at), _MM_HINT_T0); }
 
+template <Element E, GroupScale G, std::size_t... I>
+void store_lines(const LineCodes<E>& codes, const LineScale<E, G>& scale, std::uint8_t* lines,
+                 std::index_sequence<I...> /*lines of bf16*/) {
+    (_mm512_storeu_si512(lines + static_cast<std::int64_t>(I) * line_bytes, scale(codes.template line<I>())), ...);
+}
+
 template <Element E, GroupScale G>
 bool decode_panel(const std::uint8_t* elements, const std::uint8_t* scales, std::int64_t depth, std::int64_t ahead,
                   std::uint8_t* lines) {
     constexpr std::int64_t line_depth = line_depths[static_cast<std::size_t>(E)];
     constexpr std::int64_t group = group_sizes[static_cast<std::size_t>(G)];
-    constexpr auto count = static_cast<std::size_t>(line_depth / 2);
     if constexpr (G != GroupScale::none) {
         prefetch(scales + ahead);
     }
@@ -30,11 +36,8 @@ bool decode_panel(const std::uint8_t* elements, const std::uint8_t* scales, std:
         for (std::int64_t k = begin; k < end; k += line_depth) {
             const std::uint8_t* at = elements + k / line_depth * line_bytes;
             prefetch(at + ahead);
-            __m512i out[count];
-            decode_line<E>(at, out);
-            for (std::size_t i = 0; i < count; ++i) {
-                _mm512_storeu_si512(lines + (k / 2 + static_cast<std::int64_t>(i)) * line_bytes, scale(out[i]));
-            }
+            const LineCodes<E> codes(at);
+            store_lines(codes, scale, lines + k / 2 * line_bytes, Bf16Lines<E>{});
         }
     }
     return are_of_tiles<G>(scales, depth);

@@ -19,7 +19,6 @@ struct Avx512Bf16 {
     // Of a second-level cache of 1 MiB.
     static constexpr std::int64_t rows_of_task = 256;
     static constexpr std::int64_t resident_bytes = std::int64_t{256} << 10;
-    static constexpr std::int64_t prefetch_bytes = 1024;
     using F = __m512;
     using P = __m512i;
 
@@ -43,7 +42,7 @@ struct Avx512Bf16 {
         __asm__("vdpbf16ps %2, %1, %0" : "+v"(sums) : "v"(a), "v"(w));
         return sums;
     }
-    static void prefetch(const std::uint8_t* at) { _mm_prefetch(reinterpret_cast<const char*>(at), _MM_HINT_T0); }
+    static void prefetch(const std::uint8_t* at) { _mm_prefetch(reinterpret_cast<const char*>(at), _MM_HINT_T1); }
 };
 
 }  // namespace

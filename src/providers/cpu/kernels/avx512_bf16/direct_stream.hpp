@@ -14,16 +14,42 @@ namespace {
 /// More rows' sums of two panels leave no registers to decode in.
 inline constexpr std::int64_t most_direct_rows = 8;
 /// So many rows leave room for the sums of four panels, whose chains of products wait less for each other.
-inline constexpr std::int64_t most_rows_of_four_panels = 2;
+inline constexpr std::int64_t most_rows_of_four_panels = 4;
+
+/// Line `I` of bf16 of each panel's codes times `Rows` rows, which panels share.
+template <class S, std::size_t I, Element E, GroupScale G, std::size_t Rows, std::size_t Panels>
+inline void add_line(const std::uint8_t* a, const LineCodes<E> (&codes)[Panels],
+                     const LineScale<E, G> (&scales)[Panels], typename S::F (&sums)[Rows][Panels]) {
+    __m512i lines[Panels];
+#pragma GCC unroll 4
+    for (std::size_t p = 0; p < Panels; ++p) {
+        lines[p] = scales[p](codes[p].template line<I>());
+    }
+#pragma GCC unroll 8
+    for (std::size_t r = 0; r < Rows; ++r) {
+        const typename S::P pair =
+            S::broadcast_pair(a + static_cast<std::int64_t>(r) * dot_row_bytes + static_cast<std::int64_t>(I) * 4);
+#pragma GCC unroll 4
+        for (std::size_t p = 0; p < Panels; ++p) {
+            sums[r][p] = S::dot(sums[r][p], pair, lines[p]);
+        }
+    }
+}
+template <class S, Element E, GroupScale G, std::size_t Rows, std::size_t Panels, std::size_t... P, std::size_t... I>
+inline void add_lines(const std::uint8_t* a, const std::uint8_t* elements, std::int64_t stride,
+                      const LineScale<E, G> (&scales)[Panels], typename S::F (&sums)[Rows][Panels],
+                      std::index_sequence<P...> /*panels*/, std::index_sequence<I...> /*lines of bf16*/) {
+    const LineCodes<E> codes[Panels] = {LineCodes<E>(elements + static_cast<std::int64_t>(P) * stride)...};
+    (add_line<S, I>(a, codes, scales, sums), ...);
+}
 
 /// A K block of `Rows` rows by `Panels` panels, added to C in the order of add_dots().
-template <class S, Element E, GroupScale G, bool Scaled, std::size_t Rows, std::size_t Panels>
+template <class S, Element E, GroupScale G, bool Scaled, std::size_t Rows, std::size_t... P>
 void direct_rows(const std::uint8_t* a, const PanelGroup& weights, std::int64_t ahead, float* c, std::int64_t c_tile,
-                 const RowFactor* factors) {
+                 const RowFactor* factors, std::index_sequence<P...> panels) {
+    constexpr std::size_t Panels = sizeof...(P);
     constexpr std::int64_t line_depth = line_depths[static_cast<std::size_t>(E)];
-    // Of a panel at a time: what shares a scale, else a line, for panels' chains of products to run side by side.
-    constexpr std::int64_t run = G == GroupScale::none ? line_depth : group_sizes[static_cast<std::size_t>(G)];
-    constexpr auto count = static_cast<std::size_t>(line_depth / 2);
+    constexpr std::int64_t group = group_sizes[static_cast<std::size_t>(G)];
     const auto c_at = [&](std::size_t r, std::size_t p) {
         return c + static_cast<std::int64_t>(p / 2) * c_tile + r * pair_columns + p % 2 * panel_columns;
     };
@@ -35,27 +61,13 @@ void direct_rows(const std::uint8_t* a, const PanelGroup& weights, std::int64_t 
             sums[r][p] = Scaled ? S::zero() : S::load(c_at(r, p));
         }
     }
-    for (std::int64_t begin = 0; begin < k_block; begin += run) {
-#pragma GCC unroll 4
-        for (std::size_t p = 0; p < Panels; ++p) {
-            const std::int64_t panel = static_cast<std::int64_t>(p) * weights.stride;
-            const LineScale<E, G> scale(weights.scales + panel + begin / run * panel_columns);
-            for (std::int64_t k = begin; k < begin + run; k += line_depth) {
-                const std::uint8_t* at = weights.elements + panel + k / line_depth * line_bytes;
-                S::prefetch(at + ahead);
-                __m512i lines[count];
-                decode_line<E>(at, lines);
-#pragma GCC unroll 4
-                for (std::size_t i = 0; i < count; ++i) {
-                    const __m512i line = scale(lines[i]);
-#pragma GCC unroll 8
-                    for (std::size_t r = 0; r < Rows; ++r) {
-                        const typename S::P pair = S::broadcast_pair(a + static_cast<std::int64_t>(r) * dot_row_bytes +
-                                                                     (k / 2 + static_cast<std::int64_t>(i)) * 4);
-                        sums[r][p] = S::dot(sums[r][p], pair, line);
-                    }
-                }
-            }
+    for (std::int64_t begin = 0; begin < k_block; begin += group) {
+        const LineScale<E, G> scales[Panels] = {LineScale<E, G>(
+            weights.scales + static_cast<std::int64_t>(P) * weights.stride + begin / group * panel_columns)...};
+        for (std::int64_t k = begin; k < begin + group; k += line_depth) {
+            const std::uint8_t* at = weights.elements + k / line_depth * line_bytes;
+            (S::prefetch(at + static_cast<std::int64_t>(P) * weights.stride + ahead), ...);
+            add_lines<S, E, G>(a + k * 2, at, weights.stride, scales, sums, panels, Bf16Lines<E>{});
         }
     }
 #pragma GCC unroll 8
@@ -89,12 +101,14 @@ std::int64_t direct_stream(const StreamCall& call) {
         auto* c = static_cast<float*>(call.c);
         if constexpr (Rows <= most_rows_of_four_panels) {
             if (weights.panels == group_panels) {
-                direct_rows<S, E, G, Scaled, Rows, group_panels>(a, weights, call.block_bytes, c, call.c_tile, factors);
+                direct_rows<S, E, G, Scaled, Rows>(a, weights, call.block_bytes, c, call.c_tile, factors,
+                                                   std::make_index_sequence<group_panels>{});
                 continue;
             }
         }
         for (std::int64_t panel = 0; panel < weights.panels; panel += 2) {
-            direct_rows<S, E, G, Scaled, Rows, 2>(a, weights, call.block_bytes, c, call.c_tile, factors);
+            direct_rows<S, E, G, Scaled, Rows>(a, weights, call.block_bytes, c, call.c_tile, factors,
+                                               std::make_index_sequence<2>{});
             weights.elements += 2 * weights.stride;
             weights.scales += 2 * weights.stride;
             c += call.c_tile;
@@ -128,6 +142,8 @@ std::int64_t direct_or_dot_stream(const StreamCall& call) {
     }
     if constexpr (!Scaled) {
         switch (call.format) {
+            case WeightFormat::bf16:
+                return direct_stream<S, bf16, none, Scaled>(call, rows);
             case WeightFormat::e4m3_ue8m0:
                 return direct_stream<S, e4m3, ue8m0, Scaled>(call, rows);
             case WeightFormat::e5m2_ue8m0:

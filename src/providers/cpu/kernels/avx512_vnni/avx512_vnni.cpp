@@ -25,10 +25,11 @@ struct Avx512Vnni {
         __asm__("vpdpbusd %2, %1, %0" : "+v"(sums) : "v"(a), "v"(w));
         return sums;
     }
+    static void prefetch(const std::uint8_t* at) { _mm_prefetch(reinterpret_cast<const char*>(at), _MM_HINT_T1); }
 };
 
 }  // namespace
 
-constinit const Int8Kernels avx512_vnni_int8_kernels{int8_sums<Avx512Vnni>, 1};
+constinit const Int8Kernels avx512_vnni_int8_kernels{int8_sums<Avx512Vnni>, int8_take_off<Avx512Vnni>, 1};
 
 }  // namespace moegemm::cpu
