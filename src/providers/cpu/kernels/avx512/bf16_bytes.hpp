@@ -30,6 +30,7 @@ public:
     explicit Specials(__m512i codes)
         : moved_(_mm512_and_si512(_mm512_add_epi8(codes, bytes(e4m3 ? 1 : 4)), bytes(0x7F))),
           special_(_mm512_cmplt_epu8_mask(moved_, bytes(e4m3 ? 9 : 8))) {}
+    [[nodiscard]] bool none() const { return special_ == 0; }
     /// High and low bytes without signs, given those of normal numbers.
     [[nodiscard]] __m512i high(__m512i normal) const {
         const __m512i table = e4m3 ? look_up_table(0x3C3C3C3B3B3B007F, 0x3C) : look_up_table(0x383837007F7F7F7F, 0);

@@ -23,16 +23,24 @@ inline __m512i scale_pairs(__m512i pairs, __m512 scale) {
 inline __m512i low_pairs(const HalfBytes& halves) { return _mm512_unpacklo_epi8(halves.low, halves.high); }
 inline __m512i high_pairs(const HalfBytes& halves) { return _mm512_unpackhi_epi8(halves.low, halves.high); }
 
+/// What is known of the codes of a line. Weights that were quantised to their largest have hardly ever a special one,
+/// which would take a look-up, and no exponent added to it.
+enum class Codes : std::uint8_t { any, of_normal_numbers };
+
 /// As half_bytes, in two bit matrices a normal number's high and low byte: of the exponent, the first bit of the code
 /// and its complement take the place of adding 120 (e5m2: 112). (GF2P8AFFINEQB: byte 7 − i of a matrix gives bit i.)
-template <Element E>
+template <Element E, Codes C>
 inline HalfBytes half_bytes_of_8_bits(__m512i codes) {
     constexpr bool e4m3 = E == Element::e4m3;
     const __m512i high_bits = _mm512_set1_epi64(e4m3 ? 0x1020404040404000 : 0x0810204040404000);
     const __m512i low_bits = _mm512_set1_epi64(e4m3 ? 0x01020408 : 0x010204);
-    const Specials<E> specials(codes);
-    const __m512i high = specials.high(_mm512_gf2p8affine_epi64_epi8(codes, high_bits, e4m3 ? 0x3C : 0x38));
-    const __m512i low = specials.low(_mm512_gf2p8affine_epi64_epi8(codes, low_bits, 0));
+    __m512i high = _mm512_gf2p8affine_epi64_epi8(codes, high_bits, e4m3 ? 0x3C : 0x38);
+    __m512i low = _mm512_gf2p8affine_epi64_epi8(codes, low_bits, 0);
+    if constexpr (C == Codes::any) {
+        const Specials<E> specials(codes);
+        high = specials.high(high);
+        low = specials.low(low);
+    }
     return {_mm512_ternarylogic_epi64(high, codes, bytes(0x80), first_or_both_others), low};
 }
 
@@ -40,11 +48,21 @@ inline HalfBytes half_bytes_of_8_bits(__m512i codes) {
 template <Element E>
 using Bf16Lines = std::make_index_sequence<static_cast<std::size_t>(line_depths[static_cast<std::size_t>(E)]) / 2>;
 
-/// A line of a format on its way to lines of bf16.
+/// Whether a line's codes are all of normal numbers, or are decoded alike anyway.
 template <Element E>
+inline bool are_normal([[maybe_unused]] const std::uint8_t* at) {
+    if constexpr (E == Element::e4m3 || E == Element::e5m2) {
+        return Specials<E>(_mm512_loadu_si512(at)).none();
+    } else {
+        return true;
+    }
+}
+
+/// A line of a format on its way to lines of bf16.
+template <Element E, Codes C>
 class LineCodes {
 public:
-    explicit LineCodes(const std::uint8_t* at) : halves_(half_bytes_of_8_bits<E>(_mm512_loadu_si512(at))) {}
+    explicit LineCodes(const std::uint8_t* at) : halves_(half_bytes_of_8_bits<E, C>(_mm512_loadu_si512(at))) {}
     /// \tparam I which of its lines of bf16
     template <std::size_t I>
     [[nodiscard]] __m512i line() const {
@@ -54,8 +72,8 @@ public:
 private:
     HalfBytes halves_;
 };
-template <>
-class LineCodes<Element::bf16> {
+template <Codes C>
+class LineCodes<Element::bf16, C> {
 public:
     explicit LineCodes(const std::uint8_t* at) : line_(_mm512_loadu_si512(at)) {}
     template <std::size_t I>
@@ -66,8 +84,8 @@ public:
 private:
     __m512i line_;
 };
-template <>
-class LineCodes<Element::e2m1> {
+template <Codes C>
+class LineCodes<Element::e2m1, C> {
 public:
     explicit LineCodes(const std::uint8_t* at) : codes_(_mm512_loadu_si512(at)) {}
     template <std::size_t I>
@@ -92,7 +110,10 @@ struct LineScale;
 template <Element E>
 struct LineScale<E, GroupScale::none> {
     explicit LineScale(const std::uint8_t* /*scales*/) {}
-    __m512i operator()(__m512i pairs) const { return pairs; }
+    template <Codes>
+    [[nodiscard]] __m512i times(__m512i pairs) const {
+        return pairs;
+    }
 };
 /// Of e2m1, which is 0 or a normal number: added to the exponent.
 template <>
@@ -102,7 +123,8 @@ struct LineScale<Element::e2m1, GroupScale::ue8m0> {
         const __m512i exponent = _mm512_slli_epi32(_mm512_sub_epi32(codes, _mm512_set1_epi32(127)), 23);
         added = _mm512_or_si512(exponent, _mm512_srli_epi32(exponent, 16));
     }
-    __m512i operator()(__m512i pairs) const {
+    template <Codes>
+    [[nodiscard]] __m512i times(__m512i pairs) const {
         const __mmask32 not_zero = _mm512_test_epi16_mask(pairs, _mm512_set1_epi16(0x7FFF));
         return _mm512_mask_add_epi16(pairs, not_zero, pairs, added);
     }
@@ -113,7 +135,11 @@ struct LineScale<Element::e2m1, GroupScale::ue8m0> {
 template <Element E>
 struct LineScale<E, GroupScale::ue8m0> : LineScale<Element::e2m1, GroupScale::ue8m0> {
     using LineScale<Element::e2m1, GroupScale::ue8m0>::LineScale;
-    __m512i operator()(__m512i pairs) const {
+    template <Codes C>
+    [[nodiscard]] __m512i times(__m512i pairs) const {
+        if constexpr (C == Codes::of_normal_numbers) {
+            return _mm512_add_epi16(pairs, added);
+        }
         const __m512i above_zero = _mm512_sub_epi16(_mm512_slli_epi16(pairs, 1), _mm512_set1_epi16(1));
         const __mmask32 finite = _mm512_cmplt_epu16_mask(above_zero, _mm512_set1_epi16(static_cast<short>(0xFEFF)));
         return _mm512_mask_add_epi16(pairs, finite, pairs, added);
@@ -122,7 +148,10 @@ struct LineScale<E, GroupScale::ue8m0> : LineScale<Element::e2m1, GroupScale::ue
 template <Element E, GroupScale G>
 struct LineScale {
     explicit LineScale(const std::uint8_t* scales) : scale(scales_of<G>(scales)) {}
-    __m512i operator()(__m512i pairs) const { return scale_pairs(pairs, scale); }
+    template <Codes>
+    [[nodiscard]] __m512i times(__m512i pairs) const {
+        return scale_pairs(pairs, scale);
+    }
     __m512 scale;
 };
 

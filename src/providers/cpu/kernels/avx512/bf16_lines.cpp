@@ -16,10 +16,13 @@ namespace {
 
 void prefetch(const std::uint8_t* at) { _mm_prefetch(reinterpret_cast<const char*>(at), _MM_HINT_T0); }
 
-template <Element E, GroupScale G, std::size_t... I>
-void store_lines(const LineCodes<E>& codes, const LineScale<E, G>& scale, std::uint8_t* lines,
+template <Codes C, Element E, GroupScale G, std::size_t... I>
+void decode_line(const std::uint8_t* at, const LineScale<E, G>& scale, std::uint8_t* lines,
                  std::index_sequence<I...> /*lines of bf16*/) {
-    (_mm512_storeu_si512(lines + static_cast<std::int64_t>(I) * line_bytes, scale(codes.template line<I>())), ...);
+    const LineCodes<E, C> codes(at);
+    (_mm512_storeu_si512(lines + static_cast<std::int64_t>(I) * line_bytes,
+                         scale.template times<C>(codes.template line<I>())),
+     ...);
 }
 
 template <Element E, GroupScale G>
@@ -36,8 +39,9 @@ bool decode_panel(const std::uint8_t* elements, const std::uint8_t* scales, std:
         for (std::int64_t k = begin; k < end; k += line_depth) {
             const std::uint8_t* at = elements + k / line_depth * line_bytes;
             prefetch(at + ahead);
-            const LineCodes<E> codes(at);
-            store_lines(codes, scale, lines + k / 2 * line_bytes, Bf16Lines<E>{});
+            std::uint8_t* out = lines + k / 2 * line_bytes;
+            are_normal<E>(at) ? decode_line<Codes::of_normal_numbers>(at, scale, out, Bf16Lines<E>{})
+                              : decode_line<Codes::any>(at, scale, out, Bf16Lines<E>{});
         }
     }
     return are_of_tiles<G>(scales, depth);

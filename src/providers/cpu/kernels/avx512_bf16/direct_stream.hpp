@@ -17,13 +17,13 @@ inline constexpr std::int64_t most_direct_rows = 8;
 inline constexpr std::int64_t most_rows_of_four_panels = 4;
 
 /// Line `I` of bf16 of each panel's codes times `Rows` rows, which panels share.
-template <class S, std::size_t I, Element E, GroupScale G, std::size_t Rows, std::size_t Panels>
-inline void add_line(const std::uint8_t* a, const LineCodes<E> (&codes)[Panels],
+template <class S, std::size_t I, Codes C, Element E, GroupScale G, std::size_t Rows, std::size_t Panels>
+inline void add_line(const std::uint8_t* a, const LineCodes<E, C> (&codes)[Panels],
                      const LineScale<E, G> (&scales)[Panels], typename S::F (&sums)[Rows][Panels]) {
     __m512i lines[Panels];
 #pragma GCC unroll 4
     for (std::size_t p = 0; p < Panels; ++p) {
-        lines[p] = scales[p](codes[p].template line<I>());
+        lines[p] = scales[p].template times<C>(codes[p].template line<I>());
     }
 #pragma GCC unroll 8
     for (std::size_t r = 0; r < Rows; ++r) {
@@ -35,11 +35,12 @@ inline void add_line(const std::uint8_t* a, const LineCodes<E> (&codes)[Panels],
         }
     }
 }
-template <class S, Element E, GroupScale G, std::size_t Rows, std::size_t Panels, std::size_t... P, std::size_t... I>
+template <class S, Codes C, Element E, GroupScale G, std::size_t Rows, std::size_t Panels, std::size_t... P,
+          std::size_t... I>
 inline void add_lines(const std::uint8_t* a, const std::uint8_t* elements, std::int64_t stride,
                       const LineScale<E, G> (&scales)[Panels], typename S::F (&sums)[Rows][Panels],
                       std::index_sequence<P...> /*panels*/, std::index_sequence<I...> /*lines of bf16*/) {
-    const LineCodes<E> codes[Panels] = {LineCodes<E>(elements + static_cast<std::int64_t>(P) * stride)...};
+    const LineCodes<E, C> codes[Panels] = {LineCodes<E, C>(elements + static_cast<std::int64_t>(P) * stride)...};
     (add_line<S, I>(a, codes, scales, sums), ...);
 }
 
@@ -67,7 +68,12 @@ void direct_rows(const std::uint8_t* a, const PanelGroup& weights, std::int64_t 
         for (std::int64_t k = begin; k < begin + group; k += line_depth) {
             const std::uint8_t* at = weights.elements + k / line_depth * line_bytes;
             (S::prefetch(at + static_cast<std::int64_t>(P) * weights.stride + ahead), ...);
-            add_lines<S, E, G>(a + k * 2, at, weights.stride, scales, sums, panels, Bf16Lines<E>{});
+            if ((are_normal<E>(at + static_cast<std::int64_t>(P) * weights.stride) && ...)) {
+                add_lines<S, Codes::of_normal_numbers, E, G>(a + k * 2, at, weights.stride, scales, sums, panels,
+                                                             Bf16Lines<E>{});
+            } else {
+                add_lines<S, Codes::any, E, G>(a + k * 2, at, weights.stride, scales, sums, panels, Bf16Lines<E>{});
+            }
         }
     }
 #pragma GCC unroll 8
