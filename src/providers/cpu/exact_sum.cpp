@@ -26,7 +26,7 @@ void read_row(const Shape& shape, const CallOperands& operands, const RowRange& 
     shape.kernels->decode_row[static_cast<std::size_t>(shape.a)](operands.a + row * shape.a_row_bytes + offset,
                                                                  shape.depth(block), nullptr, shape.group_shift,
                                                                  line.values.data());
-    const ScaleCodes codes = shape.a_grouped() ? a_scale_codes(shape, operands, rows, row, block) : ScaleCodes{};
+    const ScaleCodes codes = shape.a_grouped() ? RowScaleCodes(shape, operands, rows, row).of(block) : ScaleCodes{};
     for (std::size_t g = 0; g < line.scale.size(); ++g) {
         line.scale[g] = shape.a_grouped() ? scale_value(codes[g]) : 1.0;
     }

@@ -33,21 +33,6 @@ std::int64_t block_offset(Element element, std::int64_t block) noexcept {
 
 constexpr std::size_t groups_at_most = std::tuple_size_v<ScaleCodes>;
 
-/// Scales of four groups that begin at a multiple of four lie side by side in every layout of one-byte scales.
-/// \param at the address of a scale column's code
-template <class At>
-ScaleCodes read_codes(const Shape& shape, std::int64_t block, At at) noexcept {
-    ScaleCodes codes{};
-    const std::int64_t groups = shape.groups(block);
-    for (std::int64_t g = 0; g < groups; g += scales::tile_columns) {
-        const std::uint8_t* run = at(block * shape.block_groups + g);
-        for (std::int64_t i = g; i < std::min(g + scales::tile_columns, groups); ++i) {
-            codes[static_cast<std::size_t>(i)] = run[i - g];
-        }
-    }
-    return codes;
-}
-
 /// Turns the group scales of a row or a column into numbers.
 class LineScales {
 public:
@@ -94,12 +79,28 @@ CallOperands CallOperands::from(const Operands& operands) {
     return call;
 }
 
-ScaleCodes a_scale_codes(const Shape& shape, const CallOperands& operands, const RowRange& rows, std::int64_t row,
-                         std::int64_t block) noexcept {
-    return read_codes(shape, block, [&](std::int64_t column) {
-        return operands.a_scale + scales::a_scale_index(shape.spec.scale_layout, row, column, rows.expert,
-                                                        rows.expert_row, operands.rows, shape.spec.scale_columns());
-    });
+RowScaleCodes::RowScaleCodes(const Shape& shape, const CallOperands& operands, const RowRange& rows,
+                             std::int64_t row) noexcept
+    : shape_(shape) {
+    const auto at = [&](std::int64_t column) {
+        return scales::a_scale_index(shape.spec.scale_layout, row, column, rows.expert, rows.expert_row, operands.rows,
+                                     shape.spec.scale_columns());
+    };
+    const std::int64_t first = at(0);
+    first_ = operands.a_scale + first;
+    step_ = at(scales::tile_columns) - first;
+}
+
+ScaleCodes RowScaleCodes::of(std::int64_t block) const noexcept {
+    ScaleCodes codes{};
+    const std::int64_t groups = std::min(shape_.groups(block), std::ssize(codes));
+    for (std::int64_t g = 0; g < groups; g += scales::tile_columns) {
+        const std::uint8_t* run = first_ + (block * shape_.block_groups + g) / scales::tile_columns * step_;
+        for (std::int64_t i = g; i < std::min(g + scales::tile_columns, groups); ++i) {
+            codes[static_cast<std::size_t>(i)] = run[i - g];
+        }
+    }
+    return codes;
 }
 
 void read_a_block(const Shape& shape, const CallOperands& operands, const RowRange& rows, std::int64_t block,
@@ -112,7 +113,7 @@ void read_a_block(const Shape& shape, const CallOperands& operands, const RowRan
     for (std::int64_t i = 0; i < rows.count; ++i) {
         const std::int64_t row = rows.begin + i;
         std::array<float, groups_at_most> scale{};
-        wide[i] = grouped && scales.decode(a_scale_codes(shape, operands, rows, row, block), scale) ? 1 : 0;
+        wide[i] = grouped && scales.decode(RowScaleCodes(shape, operands, rows, row).of(block), scale) ? 1 : 0;
         decode(operands.a + row * shape.a_row_bytes + block_offset(shape.a, block), depth,
                grouped ? scale.data() : nullptr, shape.group_shift, out + i * k_block);
         std::fill(out + i * k_block + depth, out + i * k_block + padded, 0.0F);
@@ -154,13 +155,13 @@ void read_bf16_blocks(const Shape& shape, const CallOperands& operands, const Ro
     const std::int64_t block_size = Shape::whole_tiles(rows.count) * k_block;
     for (std::int64_t i = 0; i < rows.count; ++i) {
         const std::int64_t row = rows.begin + i;
+        const RowScaleCodes codes(shape, operands, rows, row);
         std::uint16_t* row_out = out + (by_tiles ? row_in_tiles(i, k_block * 2) / 2 : i * k_block);
         for (std::int64_t place = 0; place < blocks.count; ++place) {
             const std::int64_t block = blocks.begin + place;
             std::array<float, groups_at_most> scale{};
             const LineScales scales(shape, OrdinaryScales::of_tiles(), block);
-            wide[place * rows.count + i] =
-                grouped && scales.decode(a_scale_codes(shape, operands, rows, row, block), scale) ? 1 : 0;
+            wide[place * rows.count + i] = grouped && scales.decode(codes.of(block), scale) ? 1 : 0;
             decode(operands.a + row * shape.a_row_bytes + block_offset(shape.a, block), shape.depth(block),
                    grouped ? scale.data() : nullptr, shape.group_shift, order, stride, row_out + place * block_size);
         }

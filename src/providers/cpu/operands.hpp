@@ -73,9 +73,19 @@ struct RowRange {
 /// A K block's group scales of one row of A or of W, as stored.
 using ScaleCodes = std::array<std::uint8_t, k_block / 16>;
 
-/// The group scales of row `row` (of all rows) of A, as stored.
-[[nodiscard]] ScaleCodes a_scale_codes(const Shape& shape, const CallOperands& operands, const RowRange& rows,
-                                       std::int64_t row, std::int64_t block) noexcept;
+/// The group scales of a row of A, as stored. Scales of four groups that begin at a multiple of four lie side by side
+/// in every layout of one-byte scales, and such fours equally far apart.
+class RowScaleCodes {
+public:
+    /// \param row of all rows
+    RowScaleCodes(const Shape& shape, const CallOperands& operands, const RowRange& rows, std::int64_t row) noexcept;
+    [[nodiscard]] ScaleCodes of(std::int64_t block) const noexcept;
+
+private:
+    const Shape& shape_;
+    const std::uint8_t* first_;  ///< of the row; without meaning where there are none
+    std::int64_t step_;          ///< bytes from four groups to the next
+};
 
 /// Decodes a K block of some rows of A, scales multiplied in; zero from the block's depth to the end of W's last line.
 /// \param[out] out  (rows.count, k_block)
