@@ -95,9 +95,6 @@ struct Emulated {
 
 struct EmulatedDot {
     static constexpr std::size_t rows = 12;
-    static constexpr std::int64_t rows_of_task = 256;
-    static constexpr std::int64_t resident_bytes = std::int64_t{256} << 10;
-    static constexpr std::int64_t prefetch_bytes = 1024;
     struct F {
         float lane[16];
     };
@@ -105,8 +102,6 @@ struct EmulatedDot {
         std::uint16_t lane[32];
     };
 
-    static void begin() {}
-    static void end() {}
     static void prefetch(const std::uint8_t* /*at*/) {}
 
     static F zero() { return {}; }
@@ -151,6 +146,44 @@ struct EmulatedDot {
     }
 };
 
+/// A stream of few rows: weights that are not bf16 are decoded before they are multiplied.
+template <bool Scaled>
+std::int64_t dot_stream(const cpu::StreamCall& call) {
+    if constexpr (!Scaled) {
+        if (call.decode == nullptr) {
+            return cpu::dot_stream<EmulatedDot>(call);
+        }
+    }
+    constexpr std::int64_t decoded_bytes = cpu::k_block * cpu::panel_columns * 2;
+    cpu::MatrixCall part{};
+    part.a = call.a;
+    part.depth_tiles = call.depth_tiles;
+    part.blocks = 1;
+    part.rows = call.rows;
+    part.start = cpu::Start::from_c;
+    part.b_stride = decoded_bytes;
+    for (std::int64_t block = 0; block < call.blocks; ++block) {
+        bool of_tiles = true;
+        for (std::int64_t panel = 0; panel < call.weights.panels; ++panel) {
+            const std::int64_t at = panel * call.weights.stride + block * call.block_bytes;
+            of_tiles = call.decode(call.weights.elements + at, call.weights.scales + at, cpu::k_block, 0,
+                                   call.lines + panel * decoded_bytes) &&
+                       of_tiles;
+        }
+        if (!of_tiles) {
+            return block;
+        }
+        part.a.data = call.a.data + block * call.a.block;
+        part.factors = Scaled ? call.factors + block * call.rows : nullptr;
+        for (std::int64_t pair = 0; pair < call.weights.panels / 2; ++pair) {
+            part.b = call.lines + 2 * pair * decoded_bytes;
+            part.c = static_cast<float*>(call.c) + pair * call.c_tile;
+            cpu::dot_sums<EmulatedDot, Scaled>(part);
+        }
+    }
+    return call.blocks;
+}
+
 }  // namespace
 
 const std::vector<const cpu::KernelFamily*>& emulated_families() {
@@ -158,7 +191,20 @@ const std::vector<const cpu::KernelFamily*>& emulated_families() {
         std::vector<const cpu::KernelFamily*> list;
 #if defined(__x86_64__)
         static const cpu::MatrixKernels tiles_of_arrays = cpu::make_matrix_kernels<Emulated>();
-        static const cpu::MatrixKernels dots_of_arrays = cpu::make_dot_kernels<EmulatedDot>();
+        constexpr auto nothing = [] {};
+        static const cpu::MatrixKernels dots_of_arrays{"dot",
+                                                       false,
+                                                       {},
+                                                       256,
+                                                       std::int64_t{256} << 10,
+                                                       nothing,
+                                                       nothing,
+                                                       nullptr,
+                                                       cpu::dot_sums<EmulatedDot, false>,
+                                                       cpu::dot_sums<EmulatedDot, true>,
+                                                       nullptr,
+                                                       dot_stream<false>,
+                                                       dot_stream<true>};
         for (const cpu::KernelFamily* family : cpu::available_families()) {
             if (std::string_view(family->name) == "avx512_vnni" && cpu_features().gfni) {
                 static const cpu::KernelFamily amx{"amx_emulated", family->f32, family->int8, &tiles_of_arrays,

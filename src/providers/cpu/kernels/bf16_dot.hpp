@@ -2,9 +2,9 @@
 /// What tiles do, done by a dot product of pairs of bf16: written over a type `S` that wraps the vectors.
 ///
 /// `S` lives in an anonymous namespace of the file that is compiled for the instruction set (see outer_product.hpp). It
-/// has begin and end, if there is anything to do; `rows`, how many rows by two panels the register file holds; the
-/// vector `F` of sixteen f32 with zero, load, store, add, mul, fma, broadcast; the vector `P` of sixteen pairs of bf16
-/// with load_pairs, broadcast_pair, and dot(sums, a, w); prefetch, into the second-level cache.
+/// has `rows`, how many rows by two panels the register file holds; the vector `F` of sixteen f32 with zero, load, store,
+/// mul, fma, broadcast; the vector `P` of sixteen pairs of bf16 with load_pairs, broadcast_pair, and dot(sums, a, w);
+/// prefetch, into the second-level cache.
 ///
 /// Only rows that exist are multiplied. A sum runs over k in ascending pairs, whatever the rows beside it.
 #pragma once
@@ -117,62 +117,26 @@ void dot_sums(const MatrixCall& call) {
     dot_sums<S, Scaled>(call, std::make_index_sequence<S::rows>{});
 }
 
-/// K block by K block: the panels are decoded, then multiplied, pair by pair, and the next K block asked for.
-template <class S, bool Scaled>
+/// Weights as packed, K block by K block and pair by pair, while the pair's next K block is asked for.
+template <class S>
 std::int64_t dot_stream(const StreamCall& call) {
-    constexpr std::int64_t decoded_bytes = k_block * panel_columns * 2;
     MatrixCall part{};
     part.a = call.a;
     part.depth_tiles = call.depth_tiles;
     part.rows = call.rows;
     part.start = Start::from_c;
     part.blocks = 1;
+    part.b_stride = call.weights.stride;
     for (std::int64_t block = 0; block < call.blocks; ++block) {
-        const std::uint8_t* b = call.weights.elements + block * call.block_bytes;
-        part.b_stride = call.weights.stride;
-        if (call.decode != nullptr) {
-            bool of_tiles = true;
-            for (std::int64_t panel = 0; panel < call.weights.panels; ++panel) {
-                const std::int64_t at = panel * call.weights.stride + block * call.block_bytes;
-                of_tiles = call.decode(call.weights.elements + at, call.weights.scales + at, k_block, 0,
-                                       call.lines + panel * decoded_bytes) &&
-                           of_tiles;
-            }
-            if (!of_tiles) {
-                return block;
-            }
-            b = call.lines;
-            part.b_stride = decoded_bytes;
-        }
         part.a.data = call.a.data + block * call.a.block;
-        part.factors = Scaled ? call.factors + block * call.rows : nullptr;
         for (std::int64_t pair = 0; pair < call.weights.panels / 2; ++pair) {
-            part.b = b + 2 * pair * part.b_stride;
-            // The pair's next K block.
-            part.next[0] = {call.weights.scales + 2 * pair * call.weights.stride + (block + 1) * call.block_bytes,
-                            call.weights.stride, 2, call.block_bytes / line_bytes};
+            part.b = call.weights.elements + 2 * pair * call.weights.stride + block * call.block_bytes;
+            part.next[0] = {part.b + call.block_bytes, call.weights.stride, 2, call.block_bytes / line_bytes};
             part.c = static_cast<float*>(call.c) + pair * call.c_tile;
-            dot_sums<S, Scaled>(part);
+            dot_sums<S, false>(part);
         }
     }
     return call.blocks;
-}
-
-template <class S>
-constexpr MatrixKernels make_dot_kernels() {
-    return {"dot",
-            false,
-            {},
-            S::rows_of_task,
-            S::resident_bytes,
-            S::begin,
-            S::end,
-            nullptr,
-            dot_sums<S, false>,
-            dot_sums<S, true>,
-            nullptr,
-            dot_stream<S, false>,
-            dot_stream<S, true>};
 }
 
 }  // namespace moegemm::cpu

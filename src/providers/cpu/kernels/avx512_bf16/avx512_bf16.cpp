@@ -16,14 +16,8 @@ namespace {
 
 struct Avx512Bf16 {
     static constexpr std::size_t rows = 12;
-    // Of a second-level cache of 1 MiB.
-    static constexpr std::int64_t rows_of_task = 256;
-    static constexpr std::int64_t resident_bytes = std::int64_t{256} << 10;
     using F = __m512;
     using P = __m512i;
-
-    static void begin() {}
-    static void end() {}
 
     static F zero() { return _mm512_setzero_ps(); }
     static F load(const float* at) { return _mm512_loadu_ps(at); }
@@ -45,13 +39,26 @@ struct Avx512Bf16 {
     static void prefetch(const std::uint8_t* at) { _mm_prefetch(reinterpret_cast<const char*>(at), _MM_HINT_T1); }
 };
 
+// Of a second-level cache of 1 MiB.
+constexpr std::int64_t rows_of_task = 256;
+constexpr std::int64_t resident_bytes = std::int64_t{256} << 10;
+
+void do_nothing() {}
+
 }  // namespace
 
-constinit const MatrixKernels avx512_bf16_kernels = [] {
-    MatrixKernels kernels = make_dot_kernels<Avx512Bf16>();
-    kernels.bf16_stream = direct_or_dot_stream<Avx512Bf16, false>;
-    kernels.bf16_scaled_stream = direct_or_dot_stream<Avx512Bf16, true>;
-    return kernels;
-}();
+constinit const MatrixKernels avx512_bf16_kernels{"dot",
+                                                  false,
+                                                  {},
+                                                  rows_of_task,
+                                                  resident_bytes,
+                                                  do_nothing,
+                                                  do_nothing,
+                                                  nullptr,
+                                                  dot_sums<Avx512Bf16, false>,
+                                                  dot_sums<Avx512Bf16, true>,
+                                                  nullptr,
+                                                  bf16_stream<Avx512Bf16>,
+                                                  bf16_scaled_stream<Avx512Bf16>};
 
 }  // namespace moegemm::cpu

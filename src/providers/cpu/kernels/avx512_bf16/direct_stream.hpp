@@ -1,6 +1,6 @@
 /// \file
-/// Few rows with AVX-512 BF16: weights are multiplied out of the registers that they are decoded in. Internal linkage:
-/// see kernel_family.hpp.
+/// Few rows with AVX-512 BF16: weights are multiplied out of the registers that they are decoded in, and kept in lines
+/// for rows that find no room in the registers beside these. Internal linkage: see kernel_family.hpp.
 #pragma once
 
 #include <utility>
@@ -13,17 +13,26 @@ namespace {
 
 /// More rows' sums of two panels leave no registers to decode in.
 inline constexpr std::int64_t most_direct_rows = 8;
+/// Of more rows, so many at least are multiplied like that.
+inline constexpr std::int64_t least_keeping_rows = 5;
 /// So many rows leave room for the sums of four panels, whose chains of products wait less for each other.
 inline constexpr std::int64_t most_rows_of_four_panels = 4;
 
+/// A K block of a panel in lines of bf16.
+inline constexpr std::int64_t kept_bytes = k_block * panel_columns * 2;
+
 /// Line `I` of bf16 of each panel's codes times `Rows` rows, which panels share.
+/// \param[out] kept the first panel's line; null: none is kept
 template <class S, std::size_t I, Codes C, Element E, GroupScale G, std::size_t Rows, std::size_t Panels>
 inline void add_line(const std::uint8_t* a, const LineCodes<E, C> (&codes)[Panels],
-                     const LineScale<E, G> (&scales)[Panels], typename S::F (&sums)[Rows][Panels]) {
+                     const LineScale<E, G> (&scales)[Panels], typename S::F (&sums)[Rows][Panels], std::uint8_t* kept) {
     __m512i lines[Panels];
 #pragma GCC unroll 4
     for (std::size_t p = 0; p < Panels; ++p) {
         lines[p] = scales[p].template times<C>(codes[p].template line<I>());
+        if (kept != nullptr) {
+            _mm512_storeu_si512(kept + static_cast<std::int64_t>(p) * kept_bytes, lines[p]);
+        }
     }
 #pragma GCC unroll 8
     for (std::size_t r = 0; r < Rows; ++r) {
@@ -38,16 +47,19 @@ inline void add_line(const std::uint8_t* a, const LineCodes<E, C> (&codes)[Panel
 template <class S, Codes C, Element E, GroupScale G, std::size_t Rows, std::size_t Panels, std::size_t... P,
           std::size_t... I>
 inline void add_lines(const std::uint8_t* a, const std::uint8_t* elements, std::int64_t stride,
-                      const LineScale<E, G> (&scales)[Panels], typename S::F (&sums)[Rows][Panels],
+                      const LineScale<E, G> (&scales)[Panels], typename S::F (&sums)[Rows][Panels], std::uint8_t* kept,
                       std::index_sequence<P...> /*panels*/, std::index_sequence<I...> /*lines of bf16*/) {
     const LineCodes<E, C> codes[Panels] = {LineCodes<E, C>(elements + static_cast<std::int64_t>(P) * stride)...};
-    (add_line<S, I>(a, codes, scales, sums), ...);
+    (add_line<S, I>(a, codes, scales, sums,
+                    kept == nullptr ? nullptr : kept + static_cast<std::int64_t>(I) * line_bytes),
+     ...);
 }
 
 /// A K block of `Rows` rows by `Panels` panels, added to C in the order of add_dots().
-template <class S, Element E, GroupScale G, bool Scaled, std::size_t Rows, std::size_t... P>
+/// \tparam Keeps whether `kept` gets the panels' lines
+template <class S, Element E, GroupScale G, bool Scaled, std::size_t Rows, bool Keeps, std::size_t... P>
 void direct_rows(const std::uint8_t* a, const PanelGroup& weights, std::int64_t ahead, float* c, std::int64_t c_tile,
-                 const RowFactor* factors, std::index_sequence<P...> panels) {
+                 const RowFactor* factors, std::uint8_t* kept, std::index_sequence<P...> panels) {
     constexpr std::size_t Panels = sizeof...(P);
     constexpr std::int64_t line_depth = line_depths[static_cast<std::size_t>(E)];
     constexpr std::int64_t group = group_sizes[static_cast<std::size_t>(G)];
@@ -68,11 +80,13 @@ void direct_rows(const std::uint8_t* a, const PanelGroup& weights, std::int64_t 
         for (std::int64_t k = begin; k < begin + group; k += line_depth) {
             const std::uint8_t* at = weights.elements + k / line_depth * line_bytes;
             (S::prefetch(at + static_cast<std::int64_t>(P) * weights.stride + ahead), ...);
+            std::uint8_t* keep = Keeps ? kept + k / 2 * line_bytes : nullptr;
             if ((are_normal<E>(at + static_cast<std::int64_t>(P) * weights.stride) && ...)) {
-                add_lines<S, Codes::of_normal_numbers, E, G>(a + k * 2, at, weights.stride, scales, sums, panels,
+                add_lines<S, Codes::of_normal_numbers, E, G>(a + k * 2, at, weights.stride, scales, sums, keep, panels,
                                                              Bf16Lines<E>{});
             } else {
-                add_lines<S, Codes::any, E, G>(a + k * 2, at, weights.stride, scales, sums, panels, Bf16Lines<E>{});
+                add_lines<S, Codes::any, E, G>(a + k * 2, at, weights.stride, scales, sums, keep, panels,
+                                               Bf16Lines<E>{});
             }
         }
     }
@@ -91,8 +105,17 @@ void direct_rows(const std::uint8_t* a, const PanelGroup& weights, std::int64_t 
 }
 
 /// K block by K block. \return how many are in C: the next one has scales that are not of tiles
-template <class S, Element E, GroupScale G, bool Scaled, std::size_t Rows>
+/// \tparam Rows the call's, or of more rows those that are multiplied first
+template <class S, Element E, GroupScale G, bool Scaled, std::size_t Rows, bool Keeps>
 std::int64_t direct_stream(const StreamCall& call) {
+    MatrixCall rest{};
+    rest.a = call.a;
+    rest.depth_tiles = call.depth_tiles;
+    rest.blocks = 1;
+    rest.rows = call.rows - static_cast<std::int64_t>(Rows);
+    rest.start = Start::from_c;
+    rest.b = call.lines;
+    rest.b_stride = kept_bytes;
     for (std::int64_t block = 0; block < call.blocks; ++block) {
         PanelGroup weights = call.weights;
         weights.elements += block * call.block_bytes;
@@ -107,14 +130,22 @@ std::int64_t direct_stream(const StreamCall& call) {
         auto* c = static_cast<float*>(call.c);
         if constexpr (Rows <= most_rows_of_four_panels) {
             if (weights.panels == group_panels) {
-                direct_rows<S, E, G, Scaled, Rows>(a, weights, call.block_bytes, c, call.c_tile, factors,
-                                                   std::make_index_sequence<group_panels>{});
+                direct_rows<S, E, G, Scaled, Rows, false>(a, weights, call.block_bytes, c, call.c_tile, factors,
+                                                          nullptr, std::make_index_sequence<group_panels>{});
                 continue;
             }
         }
         for (std::int64_t panel = 0; panel < weights.panels; panel += 2) {
-            direct_rows<S, E, G, Scaled, Rows>(a, weights, call.block_bytes, c, call.c_tile, factors,
-                                               std::make_index_sequence<2>{});
+            direct_rows<S, E, G, Scaled, Rows, Keeps>(a, weights, call.block_bytes, c, call.c_tile, factors, call.lines,
+                                                      std::make_index_sequence<2>{});
+            if constexpr (Keeps) {
+                constexpr auto rows = static_cast<std::int64_t>(Rows);
+                rest.a.data = a + rows * dot_row_bytes;
+                rest.factors = Scaled ? factors + rows : nullptr;
+                rest.c = c + rows * pair_columns;
+                rest.next[0] = {weights.scales + call.block_bytes, weights.stride, 2, call.block_bytes / line_bytes};
+                dot_sums<S, Scaled>(rest);
+            }
             weights.elements += 2 * weights.stride;
             weights.scales += 2 * weights.stride;
             c += call.c_tile;
@@ -123,46 +154,53 @@ std::int64_t direct_stream(const StreamCall& call) {
     return call.blocks;
 }
 
-template <class S, Element E, GroupScale G, bool Scaled, std::size_t... Rows>
-std::int64_t direct_stream(const StreamCall& call, std::index_sequence<Rows...> /*rows less one*/) {
-    static constexpr std::int64_t (*kernels[])(const StreamCall&) = {direct_stream<S, E, G, Scaled, Rows + 1>...};
-    return kernels[call.rows - 1](call);
+template <class S, Element E, GroupScale G, bool Scaled, std::size_t... Rows, std::size_t... Keeping>
+std::int64_t direct_stream(const StreamCall& call, std::index_sequence<Rows...> /*less one*/,
+                           std::index_sequence<Keeping...> /*less the least*/) {
+    using Kernel = std::int64_t (*)(const StreamCall&);
+    static constexpr Kernel all[] = {direct_stream<S, E, G, Scaled, Rows + 1, false>...};
+    static constexpr Kernel some[] = {direct_stream<S, E, G, Scaled, Keeping + least_keeping_rows, true>...};
+    if (call.rows <= most_direct_rows) {
+        return all[call.rows - 1](call);
+    }
+    constexpr auto most = static_cast<std::int64_t>(S::rows);
+    const std::int64_t steps = 1 + (call.rows - most_direct_rows + most - 1) / most;
+    const std::int64_t equal = (call.rows + steps - 1) / steps;
+    return some[(equal < most_direct_rows ? equal : most_direct_rows) - least_keeping_rows](call);
+}
+template <class S, Element E, GroupScale G, bool Scaled>
+std::int64_t direct_stream(const StreamCall& call) {
+    return direct_stream<S, E, G, Scaled>(call, std::make_index_sequence<most_direct_rows>{},
+                                          std::make_index_sequence<most_direct_rows - least_keeping_rows + 1>{});
 }
 
-/// Few rows of any number: out of registers as long as these suffice.
-template <class S, bool Scaled>
-std::int64_t direct_or_dot_stream(const StreamCall& call) {
+/// What is decoded.
+template <class S>
+std::int64_t bf16_stream(const StreamCall& call) {
     using enum Element;
     using enum GroupScale;
-    if (call.rows > most_direct_rows) {
-        return dot_stream<S, Scaled>(call);
-    }
-    constexpr auto rows = std::make_index_sequence<most_direct_rows>{};
     switch (call.format) {
         case WeightFormat::e4m3:
-            return direct_stream<S, e4m3, none, Scaled>(call, rows);
+            return direct_stream<S, e4m3, none, false>(call);
         case WeightFormat::e5m2:
-            return direct_stream<S, e5m2, none, Scaled>(call, rows);
-        default:
-            break;
+            return direct_stream<S, e5m2, none, false>(call);
+        case WeightFormat::e4m3_ue8m0:
+            return direct_stream<S, e4m3, ue8m0, false>(call);
+        case WeightFormat::e5m2_ue8m0:
+            return direct_stream<S, e5m2, ue8m0, false>(call);
+        case WeightFormat::e2m1_ue8m0:
+            return direct_stream<S, e2m1, ue8m0, false>(call);
+        case WeightFormat::e2m1_ue4m3:
+            return direct_stream<S, e2m1, ue4m3, false>(call);
+        default:  // bf16: of more rows, those after the first find its lines where they are
+            return call.rows > most_direct_rows ? dot_stream<S>(call) : direct_stream<S, bf16, none, false>(call);
     }
-    if constexpr (!Scaled) {
-        switch (call.format) {
-            case WeightFormat::bf16:
-                return direct_stream<S, bf16, none, Scaled>(call, rows);
-            case WeightFormat::e4m3_ue8m0:
-                return direct_stream<S, e4m3, ue8m0, Scaled>(call, rows);
-            case WeightFormat::e5m2_ue8m0:
-                return direct_stream<S, e5m2, ue8m0, Scaled>(call, rows);
-            case WeightFormat::e2m1_ue8m0:
-                return direct_stream<S, e2m1, ue8m0, Scaled>(call, rows);
-            case WeightFormat::e2m1_ue4m3:
-                return direct_stream<S, e2m1, ue4m3, Scaled>(call, rows);
-            default:
-                break;
-        }
-    }
-    return dot_stream<S, Scaled>(call);
+}
+/// fp8_block's.
+template <class S>
+std::int64_t bf16_scaled_stream(const StreamCall& call) {
+    return call.format == WeightFormat::e4m3 ? direct_stream<S, Element::e4m3, GroupScale::none, true>(call)
+                                             : direct_stream<S, Element::e5m2, GroupScale::none, true>(call);
 }
 
 }  // namespace
