@@ -1,5 +1,5 @@
 // A task is a block of an expert's rows times a range of panels, over all of K. Few rows are decoded once for all of K,
-// and then weights are read as streams, a group of four panels side by side:
+// and then weights are read as streams, a group of four panels or two side by side:
 //
 //   for each group of panels
 //       for each K block:  C += sums of all rows, weights decoded in registers
@@ -92,7 +92,7 @@ private:
 
     void run_few_rows() {
         read_a({0, shape_.k_blocks});
-        const std::int64_t step = streamed() ? stream_panels[buffer_rows_ / matrix_tile] : group_panels;
+        const std::int64_t step = shape_.panels_of_few(rows_.count);
         for (std::int64_t panel = panel_begin_; panel < panel_end_; panel += step) {
             const PanelRange range{panel, std::min(step, panel_end_ - panel)};
             start(range, 0);

@@ -195,6 +195,8 @@ const std::vector<const cpu::KernelFamily*>& emulated_families() {
         static const cpu::MatrixKernels dots_of_arrays{"dot",
                                                        false,
                                                        {},
+                                                       4,
+                                                       cpu::matrix_tile,
                                                        256,
                                                        std::int64_t{256} << 10,
                                                        nothing,

@@ -2,9 +2,9 @@
 /// What tiles do, done by a dot product of pairs of bf16: written over a type `S` that wraps the vectors.
 ///
 /// `S` lives in an anonymous namespace of the file that is compiled for the instruction set (see outer_product.hpp). It
-/// has `rows`, how many rows by two panels the register file holds; the vector `F` of sixteen f32 with zero, load, store,
-/// mul, fma, broadcast; the vector `P` of sixteen pairs of bf16 with load_pairs, broadcast_pair, and dot(sums, a, w);
-/// prefetch, into the second-level cache.
+/// has `rows`, how many rows by two panels the register file holds; the vector `F` of sixteen f32 with zero, load,
+/// store, mul, fma, broadcast; the vector `P` of sixteen pairs of bf16 with load_pairs, broadcast_pair, and dot(sums,
+/// a, w); prefetch, into the second-level cache.
 ///
 /// Only rows that exist are multiplied. A sum runs over k in ascending pairs, whatever the rows beside it.
 #pragma once

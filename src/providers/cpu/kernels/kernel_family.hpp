@@ -237,15 +237,13 @@ struct MatrixCall {
     std::int64_t next_c;       ///< lines of C that are asked for, from those of the second pair of row tiles on
 };
 
-/// Row tiles that one pass over K's weights can sum up without leaving the tiles, and, by their number, panels beside
-/// them.
+/// Row tiles that one pass over K's weights can sum up without leaving the tiles.
 inline constexpr std::int64_t most_stream_tiles = 3;
-inline constexpr std::int64_t stream_panels[most_stream_tiles + 1] = {0, 4, 2, 2};
 
 /// Few rows of A times whole K blocks of some packed panels, C in tiles from the first to the last.
 struct StreamCall {
     TileRows a;                ///< row_tiles ≤ most_stream_tiles
-    PanelGroup weights;        ///< of the first K block; `stream_panels` of the row tiles, or 2
+    PanelGroup weights;        ///< of the first K block; of more than a tile's rows two panels
     std::int64_t block_bytes;  ///< from K block to K block
     std::int64_t blocks;       ///< ≥ 1
     std::int64_t depth_tiles;  ///< of a K block; a multiple of 4
@@ -265,6 +263,10 @@ struct MatrixKernels {
     /// By WeightFormat: rows of an expert up to which f32 vectors multiply them. Bits of y may differ between the two
     /// ways, but for int8.
     std::int64_t vector_rows[weight_format_count];
+    /// Few rows up to which four panels are read side by side, of weights as packed and of such as are decoded; of more
+    /// rows two are.
+    std::int64_t rows_of_four_packed;
+    std::int64_t rows_of_four_decoded;
     std::int64_t rows_of_task;                    ///< at most; a multiple of matrix_tile
     std::int64_t resident_bytes;                  ///< of A, which stay in a second-level cache beside W and C
     void (*begin)();                              ///< before a thread's first product of a call
@@ -282,6 +284,7 @@ struct MatrixKernels {
 struct Int8Kernels {
     void (*sums)(const Int8Call&);
     void (*take_off)(const Int8Call&);  ///< C -= 128 · the sums of W's columns; null where A comes as it is
+    std::int64_t rows_of_four_panels;   ///< as MatrixKernels have
     std::int64_t a_bytes;  ///< of a number of A: 1, plus 128, or 2, as int16 and of four k in the order 0, 2, 1, 3
 };
 

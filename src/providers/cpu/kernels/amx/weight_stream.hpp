@@ -218,6 +218,8 @@ constexpr MatrixKernels make_matrix_kernels() {
     return {"matrix",
             true,
             {as_packed, as_packed, 0, 0, 0, 0, 0, nvfp4},
+            matrix_tile,
+            matrix_tile,
             T::rows_of_task,
             T::resident_bytes,
             T::begin,
