@@ -93,14 +93,12 @@ struct Shape {
     [[nodiscard]] std::int64_t few_rows() const noexcept {
         return matrix != nullptr ? few_rows_matrix : int8_dot ? few_rows_int8 : few_rows_f32;
     }
-    /// Panels that few rows meet side by side. Weights that nothing is done to come fastest from memory by as few
-    /// streams as are multiplied together.
+    /// Panels that few rows meet side by side.
     [[nodiscard]] std::int64_t panels_of_few(std::int64_t rows) const noexcept {
-        const std::int64_t most = in_tiles(rows)
-                                      ? (as_packed() ? matrix->rows_of_four_packed : matrix->rows_of_four_decoded)
-                                  : int8_dot ? family->int8->rows_of_four_panels
-                                             : rows;
-        return rows <= most ? group_panels : 2;
+        if (!in_tiles(rows)) {
+            return int8_dot ? family->int8_panels : group_panels;
+        }
+        return rows <= (as_packed() ? matrix->rows_of_four_packed : matrix->rows_of_four_decoded) ? group_panels : 2;
     }
     /// Rows up to whole tiles.
     [[nodiscard]] static std::int64_t whole_tiles(std::int64_t rows) noexcept {

@@ -195,7 +195,7 @@ const std::vector<const cpu::KernelFamily*>& emulated_families() {
         static const cpu::MatrixKernels dots_of_arrays{"dot",
                                                        false,
                                                        {},
-                                                       4,
+                                                       0,
                                                        cpu::matrix_tile,
                                                        256,
                                                        std::int64_t{256} << 10,
@@ -209,10 +209,10 @@ const std::vector<const cpu::KernelFamily*>& emulated_families() {
                                                        dot_stream<true>};
         for (const cpu::KernelFamily* family : cpu::available_families()) {
             if (std::string_view(family->name) == "avx512_vnni" && cpu_features().gfni) {
-                static const cpu::KernelFamily amx{"amx_emulated", family->f32, family->int8, &tiles_of_arrays,
-                                                   &cpu::avx512_bf16_decoders};
-                static const cpu::KernelFamily dot{"avx512_bf16_emulated", family->f32, family->int8, &dots_of_arrays,
-                                                   &cpu::avx512_bf16_decoders};
+                static const cpu::KernelFamily amx{
+                    "amx_emulated", family->f32, family->int8, 4, &tiles_of_arrays, &cpu::avx512_bf16_decoders};
+                static const cpu::KernelFamily dot{
+                    "avx512_bf16_emulated", family->f32, family->int8, 2, &dots_of_arrays, &cpu::avx512_bf16_decoders};
                 list = {&amx, &dot};
             }
         }

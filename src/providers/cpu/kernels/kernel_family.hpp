@@ -284,7 +284,6 @@ struct MatrixKernels {
 struct Int8Kernels {
     void (*sums)(const Int8Call&);
     void (*take_off)(const Int8Call&);  ///< C -= 128 · the sums of W's columns; null where A comes as it is
-    std::int64_t rows_of_four_panels;   ///< as MatrixKernels have
     std::int64_t a_bytes;  ///< of a number of A: 1, plus 128, or 2, as int16 and of four k in the order 0, 2, 1, 3
 };
 
@@ -293,6 +292,7 @@ struct KernelFamily {
     const char* name;
     const FloatKernels* f32;
     const Int8Kernels* int8;      ///< null: int8 is multiplied in f32
+    std::int64_t int8_panels;     ///< that few rows meet side by side, by these
     const MatrixKernels* matrix;  ///< null: there are no tiles; else f32's tile_columns are 32
     const Bf16Decoders* bf16;     ///< what tiles are filled with; null without them
 };

@@ -96,6 +96,6 @@ void int8_sums(const Int8Call& call) {
 
 }  // namespace
 
-constinit const Int8Kernels avx2_int8_kernels{int8_sums, nullptr, int8_k_block, 2};
+constinit const Int8Kernels avx2_int8_kernels{int8_sums, nullptr, 2};
 
 }  // namespace moegemm::cpu

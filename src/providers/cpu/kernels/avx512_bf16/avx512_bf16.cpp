@@ -50,7 +50,7 @@ void do_nothing() {}
 constinit const MatrixKernels avx512_bf16_kernels{"dot",
                                                   false,
                                                   {},
-                                                  most_rows_of_four_panels,
+                                                  0,
                                                   matrix_tile,
                                                   rows_of_task,
                                                   resident_bytes,

@@ -31,6 +31,6 @@ struct Avx512Vnni {
 }  // namespace
 
 constinit const Int8Kernels avx512_vnni_int8_kernels{int8_sums<Avx512Vnni>, int8_take_off<Avx512Vnni>,
-                                                     Avx512Vnni::tile_rows / 2, 1};
+                                                     1};
 
 }  // namespace moegemm::cpu
