@@ -37,6 +37,7 @@ struct Avx512Bf16 {
         return sums;
     }
     static void prefetch(const std::uint8_t* at) { _mm_prefetch(reinterpret_cast<const char*>(at), _MM_HINT_T1); }
+    static void prefetch_near(const std::uint8_t* at) { _mm_prefetch(reinterpret_cast<const char*>(at), _MM_HINT_T0); }
 };
 
 // Of a second-level cache of 1 MiB.

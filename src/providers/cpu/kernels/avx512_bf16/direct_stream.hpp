@@ -79,7 +79,7 @@ void direct_rows(const std::uint8_t* a, const PanelGroup& weights, std::int64_t 
             weights.scales + static_cast<std::int64_t>(P) * weights.stride + begin / group * panel_columns)...};
         for (std::int64_t k = begin; k < begin + group; k += line_depth) {
             const std::uint8_t* at = weights.elements + k / line_depth * line_bytes;
-            (S::prefetch(at + static_cast<std::int64_t>(P) * weights.stride + ahead), ...);
+            (S::prefetch_near(at + static_cast<std::int64_t>(P) * weights.stride + ahead), ...);
             std::uint8_t* keep = Keeps ? kept + k / 2 * line_bytes : nullptr;
             if ((are_normal<E>(at + static_cast<std::int64_t>(P) * weights.stride) && ...)) {
                 add_lines<S, Codes::of_normal_numbers, E, G>(a + k * 2, at, weights.stride, scales, sums, keep, panels,
