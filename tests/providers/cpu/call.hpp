@@ -100,8 +100,8 @@ struct RunOptions {
 
 /// How far a result may be off: relative to the norm of all of y, and in each row relative to its largest element.
 struct Tolerance {
-    double norm;
-    double row;
+    double norm = 0;
+    double row = 0;
     static constexpr double cancelled_f32 = 0x1p-20;
     double cancelled = cancelled_f32;  ///< of the products' magnitudes, where those are given
 };

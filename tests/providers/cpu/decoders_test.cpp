@@ -312,7 +312,7 @@ TEST(CpuDecoders, Bf16RowsOfEveryElementCodeAndScale) {
                 scales.push_back(std::ldexp(1.0F, static_cast<int>((round + 3 * g) % 101) - 50));
             }
             const std::int64_t stride = round % 2 == 0 ? 32 : 512;
-            std::vector<std::uint16_t> out(4 * 512, 0xEEEE);
+            std::vector<std::uint16_t> out(std::size_t{4} * 512, 0xEEEE);
             decoders->row[static_cast<std::size_t>(element)](bytes.data(), length, scaled ? scales.data() : nullptr,
                                                              group_shift, order, stride, out.data());
             for (std::int64_t k = 0; k < (length + 63) / 64 * 64; ++k) {

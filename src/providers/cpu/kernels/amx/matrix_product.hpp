@@ -36,7 +36,12 @@ struct DotInt8 {
 template <class T>
 class NextOfCall {
 public:
-    explicit NextOfCall(const MatrixCall& call) : NextOfCall(call, steps_of(call)) {}
+    explicit NextOfCall(const MatrixCall& call)
+        : weights_(call.next[0], steps_of(call)),
+          rows_(call.next[1], steps_of(call)),
+          c_(static_cast<const std::uint8_t*>(call.c) + 2 * matrix_tile * matrix_c_stride),
+          c_end_(c_ + call.next_c * line_bytes),
+          c_per_step_((call.next_c + steps_of(call) - 1) / steps_of(call)) {}
     void step() {
         weights_.step();
         rows_.step();
@@ -47,12 +52,6 @@ public:
     }
 
 private:
-    NextOfCall(const MatrixCall& call, std::int64_t steps)
-        : weights_(call.next[0], steps),
-          rows_(call.next[1], steps),
-          c_(static_cast<const std::uint8_t*>(call.c) + 2 * matrix_tile * matrix_c_stride),
-          c_end_(c_ + call.next_c * line_bytes),
-          c_per_step_((call.next_c + steps - 1) / steps) {}
     [[nodiscard]] static std::int64_t steps_of(const MatrixCall& call) {
         return (call.a.row_tiles + 1) / 2 * call.blocks * call.depth_tiles;
     }

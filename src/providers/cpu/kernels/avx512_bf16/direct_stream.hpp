@@ -60,22 +60,22 @@ inline void add_lines(const std::uint8_t* a, const std::uint8_t* elements, std::
 template <class S, Element E, GroupScale G, bool Scaled, std::size_t Rows, bool Keeps, std::size_t... P>
 void direct_rows(const std::uint8_t* a, const PanelGroup& weights, std::int64_t ahead, float* c, std::int64_t c_tile,
                  const RowFactor* factors, std::uint8_t* kept, std::index_sequence<P...> panels) {
-    constexpr std::size_t Panels = sizeof...(P);
+    constexpr std::size_t count = sizeof...(P);
     constexpr std::int64_t line_depth = line_depths[static_cast<std::size_t>(E)];
     constexpr std::int64_t group = group_sizes[static_cast<std::size_t>(G)];
     const auto c_at = [&](std::size_t r, std::size_t p) {
         return c + static_cast<std::int64_t>(p / 2) * c_tile + r * pair_columns + p % 2 * panel_columns;
     };
-    typename S::F sums[Rows][Panels];
+    typename S::F sums[Rows][count];
 #pragma GCC unroll 8
     for (std::size_t r = 0; r < Rows; ++r) {
 #pragma GCC unroll 4
-        for (std::size_t p = 0; p < Panels; ++p) {
+        for (std::size_t p = 0; p < count; ++p) {
             sums[r][p] = Scaled ? S::zero() : S::load(c_at(r, p));
         }
     }
     for (std::int64_t begin = 0; begin < k_block; begin += group) {
-        const LineScale<E, G> scales[Panels] = {LineScale<E, G>(
+        const LineScale<E, G> scales[count] = {LineScale<E, G>(
             weights.scales + static_cast<std::int64_t>(P) * weights.stride + begin / group * panel_columns)...};
         for (std::int64_t k = begin; k < begin + group; k += line_depth) {
             const std::uint8_t* at = weights.elements + k / line_depth * line_bytes;
@@ -93,7 +93,7 @@ void direct_rows(const std::uint8_t* a, const PanelGroup& weights, std::int64_t 
 #pragma GCC unroll 8
     for (std::size_t r = 0; r < Rows; ++r) {
 #pragma GCC unroll 4
-        for (std::size_t p = 0; p < Panels; ++p) {
+        for (std::size_t p = 0; p < count; ++p) {
             if constexpr (Scaled) {
                 const typename S::F mantissa = S::broadcast(factors[r].mantissa);
                 const typename S::F power = S::broadcast(factors[r].power);

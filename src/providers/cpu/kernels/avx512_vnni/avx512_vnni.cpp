@@ -30,7 +30,6 @@ struct Avx512Vnni {
 
 }  // namespace
 
-constinit const Int8Kernels avx512_vnni_int8_kernels{int8_sums<Avx512Vnni>, int8_take_off<Avx512Vnni>,
-                                                     1};
+constinit const Int8Kernels avx512_vnni_int8_kernels{int8_sums<Avx512Vnni>, int8_take_off<Avx512Vnni>, 1};
 
 }  // namespace moegemm::cpu
