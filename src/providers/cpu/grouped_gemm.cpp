@@ -252,7 +252,7 @@ private:
     [[nodiscard]] bool decode_pair(const PanelGroup& pair, MatrixCall& call) const {
         auto* lines = reinterpret_cast<std::uint8_t*>(buffers_.w);
         call.b = lines;
-        call.b_block = k_block * panel_columns * 2;
+        call.b_block = decoded_block_bytes;
         call.b_stride = call.blocks * call.b_block;
         for (std::int64_t i = 0; i < 2 * call.blocks; ++i) {
             const std::int64_t at = i / call.blocks * pair.stride + i % call.blocks * packed_.block_bytes;

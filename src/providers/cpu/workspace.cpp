@@ -12,7 +12,7 @@ namespace {
 constexpr std::int64_t cache_line = 64;
 
 /// Two K blocks of a group of panels as bf16, or of as many as are taken at a time of two panels.
-constexpr std::int64_t decoded_bytes = std::max(2 * group_panels, 2 * deep_blocks_bf16) * k_block * panel_columns * 2;
+constexpr std::int64_t decoded_bytes = std::max(2 * group_panels, 2 * deep_blocks_bf16) * decoded_block_bytes;
 static_assert(decoded_bytes >= 2 * panel_columns * int8_k_block, "a K block of a pair of panels of int8 has room");
 
 constexpr std::int64_t round_to_line(std::int64_t bytes) { return (bytes + cache_line - 1) / cache_line * cache_line; }

@@ -111,13 +111,13 @@ void HopperPlan::do_run(const Operands& operands, void* stream) {
         return;
     }
     const GemmSpec& s = spec();
-    const cuda::UseDevice use(device().device_id);
-    cuda::check_reachable(operands, s, device());
     Call call = call_of(s, operands);
     if (!is_aligned(operands.a.data(), tma_bytes) || !is_aligned(operands.w.data(), tma_bytes)) {
         general_->run(operands, stream);
         return;
     }
+    const cuda::UseDevice use(device().device_id);
+    cuda::check_reachable(operands, s, device());
     call.weights_first_out =
         weights_leave_first(s.max_rows, s.experts, kernel_.tile_rows, s.experts * s.n * s.k * info(s.w).bytes);
     call.early_chunks =

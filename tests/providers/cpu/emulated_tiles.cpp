@@ -154,20 +154,19 @@ std::int64_t dot_stream(const cpu::StreamCall& call) {
             return cpu::dot_stream<EmulatedDot>(call);
         }
     }
-    constexpr std::int64_t decoded_bytes = cpu::k_block * cpu::panel_columns * 2;
     cpu::MatrixCall part{};
     part.a = call.a;
     part.depth_tiles = call.depth_tiles;
     part.blocks = 1;
     part.rows = call.rows;
     part.start = cpu::Start::from_c;
-    part.b_stride = decoded_bytes;
+    part.b_stride = cpu::decoded_block_bytes;
     for (std::int64_t block = 0; block < call.blocks; ++block) {
         bool of_tiles = true;
         for (std::int64_t panel = 0; panel < call.weights.panels; ++panel) {
             const std::int64_t at = panel * call.weights.stride + block * call.block_bytes;
             of_tiles = call.decode(call.weights.elements + at, call.weights.scales + at, cpu::k_block, 0,
-                                   call.lines + panel * decoded_bytes) &&
+                                   call.lines + panel * cpu::decoded_block_bytes) &&
                        of_tiles;
         }
         if (!of_tiles) {
@@ -176,7 +175,7 @@ std::int64_t dot_stream(const cpu::StreamCall& call) {
         part.a.data = call.a.data + block * call.a.block;
         part.factors = Scaled ? call.factors + block * call.rows : nullptr;
         for (std::int64_t pair = 0; pair < call.weights.panels / 2; ++pair) {
-            part.b = call.lines + 2 * pair * decoded_bytes;
+            part.b = call.lines + 2 * pair * cpu::decoded_block_bytes;
             part.c = static_cast<float*>(call.c) + pair * call.c_tile;
             cpu::dot_sums<EmulatedDot, Scaled>(part);
         }

@@ -196,6 +196,9 @@ struct Bf16Decoders {
         panel[weight_format_count];  ///< by WeightFormat; none for bf16 and int8, which tiles take as packed
 };
 
+/// A K block of a panel in lines of bf16.
+inline constexpr std::int64_t decoded_block_bytes = k_block * panel_columns * 2;
+
 /// Rows of a tile, and lines: a tile of W is 16 lines of a panel.
 inline constexpr std::int64_t matrix_tile = 16;
 

@@ -16,9 +16,6 @@
 
 namespace moegemm::cpu {
 
-/// A K block of a panel, decoded.
-inline constexpr std::int64_t decoded_block_bytes = k_block * panel_columns * 2;
-
 /// How far ahead lines that tiles take as packed are asked for from memory.
 inline constexpr std::int64_t stream_ahead = 2048;
 

@@ -18,9 +18,6 @@ inline constexpr std::int64_t least_keeping_rows = 5;
 /// So many rows leave room for the sums of four panels, whose chains of products wait less for each other.
 inline constexpr std::int64_t most_rows_of_four_panels = 4;
 
-/// A K block of a panel in lines of bf16.
-inline constexpr std::int64_t kept_bytes = k_block * panel_columns * 2;
-
 /// Line `I` of bf16 of each panel's codes times `Rows` rows, which panels share.
 /// \param[out] kept the first panel's line; null: none is kept
 template <class S, std::size_t I, Codes C, Element E, GroupScale G, std::size_t Rows, std::size_t Panels>
@@ -31,7 +28,7 @@ inline void add_line(const std::uint8_t* a, const LineCodes<E, C> (&codes)[Panel
     for (std::size_t p = 0; p < Panels; ++p) {
         lines[p] = scales[p].template times<C>(codes[p].template line<I>());
         if (kept != nullptr) {
-            _mm512_storeu_si512(kept + static_cast<std::int64_t>(p) * kept_bytes, lines[p]);
+            _mm512_storeu_si512(kept + static_cast<std::int64_t>(p) * decoded_block_bytes, lines[p]);
         }
     }
 #pragma GCC unroll 8
@@ -115,7 +112,7 @@ std::int64_t direct_stream(const StreamCall& call) {
     rest.rows = call.rows - static_cast<std::int64_t>(Rows);
     rest.start = Start::from_c;
     rest.b = call.lines;
-    rest.b_stride = kept_bytes;
+    rest.b_stride = decoded_block_bytes;
     for (std::int64_t block = 0; block < call.blocks; ++block) {
         PanelGroup weights = call.weights;
         weights.elements += block * call.block_bytes;
