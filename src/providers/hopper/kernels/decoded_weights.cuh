@@ -267,7 +267,7 @@ __global__ void __launch_bounds__(Kind::shape.threads(), 1)
     }
     if (threadIdx.x == 0) {
         queue.init();
-        ring.init(2, shape.consumers * (warpgroup / 32));
+        ring.init(2, shape.consumers * (warpgroup / 32) * warp_arrivals);
     }
     __syncthreads();
 
@@ -374,9 +374,7 @@ __global__ void __launch_bounds__(Kind::shape.threads(), 1)
         bool adds = role % shape.splits != 0;
         const auto release = [&](int stage) {
             ptx::warp_barrier();  // what other lanes have read is read
-            if (thread % 32 == 0) {
-                ptx::mbarrier_arrive(ring.empty(stage));
-            }
+            warp_arrive(ring.empty(stage), thread);
         };
         const auto release_before = [&] { release(place.stage == 0 ? stages - 1 : place.stage - 1); };
         const auto fragments_of = [&](ptx::SharedAddress stage, int depth) {

@@ -60,11 +60,7 @@ __device__ __forceinline__ void few_rows_tile(const Call& call, const Tile& tile
                                               RingPlace<shape.stages>& place, int consumer, int thread) {
     constexpr SmemPlan plan = shape.smem(E::is_block_scaled);
     using Product = ptx::Wgmma<typename E::w, typename E::a, tokens>;
-    const auto release = [&](int stage) {
-        if (thread % 32 == 0) {
-            ptx::mbarrier_arrive(ring.empty(stage));
-        }
-    };
+    const auto release = [&](int stage) { warp_arrive(ring.empty(stage), thread); };
     const auto multiply = [&](typename Product::Sum(&sums)[Product::registers], int chunk, bool accumulate) {
         const ptx::SharedAddress stage = shared + place.stage * plan.stage_bytes();
         const std::uint32_t left =
@@ -162,7 +158,7 @@ __global__ void __launch_bounds__(Shape::value.threads(E::is_block_scaled), Shap
     const TileQueue<shape.stages> queue{shared + plan.tile_offset()};
     if (threadIdx.x == 0) {
         queue.init();
-        ring.init(E::is_block_scaled ? 2 + 32 : 2, shape.consumers * (warpgroup / 32));
+        ring.init(E::is_block_scaled ? 2 + 32 : 2, shape.consumers * (warpgroup / 32) * warp_arrivals);
     } else if (threadIdx.x == 32) {
         ask_for_weights<shape.tile(), E::bytes>(maps, call);
     }
@@ -246,9 +242,7 @@ __global__ void __launch_bounds__(Shape::value.threads(E::is_block_scaled), Shap
             for (int step = 0; step < steps; ++step) {
                 ptx::mbarrier_wait(ring.full(place.stage), place.parity);
                 __syncwarp();
-                if (thread % 32 == 0) {
-                    ptx::mbarrier_arrive(ring.empty(place.stage));
-                }
+                warp_arrive(ring.empty(place.stage), thread);
                 place.advance();
             }
         } else if (tile.rows <= 8) {

@@ -113,7 +113,7 @@ __global__ void __launch_bounds__(Shape::value.threads(), 1)
     const int role = __shfl_sync(~0U, static_cast<int>(threadIdx.x) / warpgroup, 0);
     if (threadIdx.x == 0) {
         queue.init();
-        ring.init(scales_in_ring ? 1 + 32 : 1, shape.consumers * (warpgroup / 32));
+        ring.init(scales_in_ring ? 1 + 32 : 1, shape.consumers * (warpgroup / 32) * warp_arrivals);
     } else if (threadIdx.x == 32) {
         ask_for_weights<shape.tile(), E::bytes>(maps, call);
     }
@@ -179,11 +179,7 @@ __global__ void __launch_bounds__(Shape::value.threads(), 1)
         Tiles<shape.stages> tiles(queue);
         Tile tile{};
         const int first_row = consumer * wgmma_rows;
-        const auto release = [&](int stage) {
-            if (thread % 32 == 0) {
-                ptx::mbarrier_arrive(ring.empty(stage));
-            }
-        };
+        const auto release = [&](int stage) { warp_arrive(ring.empty(stage), thread); };
         // The descriptor of the present stage's W, made when the stage before is done: made when it is needed, it would
         // keep the tensor cores waiting (fp8: 3 %). With scales in the ring it was the other way round; why is not
         // known.

@@ -376,8 +376,8 @@ __global__ void __launch_bounds__(rebased::threads, 1)
     const int role = __shfl_sync(~0U, static_cast<int>(threadIdx.x) / warpgroup, 0);
     if (threadIdx.x == 0) {
         queue.init();
-        ring.init(1 + warpgroup / 32, consumers * (warpgroup / 32));
-        packed_ring.init(1, warpgroup / 32);
+        ring.init(1 + warpgroup / 32 * warp_arrivals, consumers * (warpgroup / 32) * warp_arrivals);
+        packed_ring.init(1, warpgroup / 32 * warp_arrivals);
     }
     __syncthreads();
 
@@ -467,10 +467,8 @@ __global__ void __launch_bounds__(rebased::threads, 1)
                 });
                 ptx::fence_async_shared();
                 ptx::warp_barrier();
-                if (thread % 32 == 0) {
-                    ptx::mbarrier_arrive(packed_ring.empty(decoded));
-                    ptx::mbarrier_arrive(ring.full(place.stage));
-                }
+                warp_arrive(packed_ring.empty(decoded), thread);
+                warp_arrive(ring.full(place.stage), thread);
                 place.advance();
             }
         }
@@ -483,9 +481,7 @@ __global__ void __launch_bounds__(rebased::threads, 1)
             static_cast<std::uint32_t>(plan.a_offset() + first_row(consumer, 0) * row_bytes) / 16;
         std::uint32_t stage = ptx::swizzled_128_descriptor(shared);  // made ahead of the products that wait for it
         const auto advance = [&] {
-            if (thread % 32 == 0) {
-                ptx::mbarrier_arrive(ring.empty(place.stage));
-            }
+            warp_arrive(ring.empty(place.stage), thread);
             place.advance();
             stage = ptx::swizzled_128_descriptor(shared + place.stage * plan.stage_bytes());
         };

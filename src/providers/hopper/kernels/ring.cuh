@@ -8,6 +8,24 @@
 
 namespace moegemm::hopper {
 
+/// How many of a warp's lanes arrive at a barrier on its behalf: one, after a barrier of the warp. compute-sanitizer's
+/// racecheck does not follow the two, and takes what other lanes have read to race with what fills the stage again,
+/// also in a ring of a dozen lines. For it (MOEGEMM_RACECHECK) every lane arrives.
+#ifdef MOEGEMM_RACECHECK
+inline constexpr int warp_arrivals = 32;
+#else
+inline constexpr int warp_arrivals = 1;
+#endif
+
+/// A warp's arrivals. All lanes call together; what they have read or written must be ordered before by a barrier of
+/// the warp.
+/// \param thread of the warpgroup
+__device__ __forceinline__ void warp_arrive(ptx::SharedAddress barrier, int thread) {
+    if (warp_arrivals == 32 || thread % 32 == 0) {
+        ptx::mbarrier_arrive(barrier);
+    }
+}
+
 /// A barrier a stage that it is full, and another that it is empty.
 template <int stages>
 struct RingBarriers {

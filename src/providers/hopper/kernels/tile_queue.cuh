@@ -51,7 +51,10 @@ struct TileQueue {
                             make_int4(tile.expert, tile.row, tile.column, tile.rows + tile.columns * 65536));
     }
     [[nodiscard]] __device__ __forceinline__ Tile read(int slot) const {
-        const int4 values = ptx::load_shared_4(first + slot * tile_slot_bytes);
+        int4 values{};
+        if (warp_arrivals == 1 || threadIdx.x % 32 == 0) {  // for racecheck, only a lane that arrives where one does
+            values = ptx::load_shared_4(first + slot * tile_slot_bytes);
+        }
         ptx::warp_barrier();  // whatever a lane says from here on, all have read
         // From one lane to all, so that the compiler knows that all take the same branches and can keep what depends on
         // them in registers of the warp.
