@@ -51,6 +51,8 @@ CpuFeatures detect() {
     }
     const std::uint64_t states = enabled_states();
     const auto enabled = [&](std::uint64_t mask) { return (states & mask) == mask; };
+    const Leaf zero = cpuid(0, 0);
+    features.is_intel = zero.ebx == 0x756E6547 && zero.edx == 0x49656E69 && zero.ecx == 0x6C65746E;  // "GenuineIntel"
     const Leaf seven = cpuid(7, 0);
     const Leaf seven_one = cpuid(7, 1);
     const bool ymm = enabled(0x6);

@@ -8,7 +8,8 @@
 namespace moegemm {
 
 struct CpuFeatures {
-    bool avx2 = false;  ///< with FMA and F16C
+    bool is_intel = false;  ///< by the vendor's name
+    bool avx2 = false;      ///< with FMA and F16C
     bool avx_vnni = false;
     bool avx512 = false;  ///< F, BW, DQ, VL
     bool avx512_vnni = false;

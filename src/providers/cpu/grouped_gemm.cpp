@@ -173,9 +173,8 @@ private:
 
     /// A's rows in places from `place` on as tiles take them.
     [[nodiscard]] TileRows tile_rows(std::int64_t place) const {
-        const std::int64_t row_bytes = shape_.int8_dot ? int8_k_block : k_block * 2;
-        const auto* data =
-            shape_.int8_dot ? int8_a_of(place) : reinterpret_cast<const std::uint8_t*>(a_tiles_of(place));
+        const std::int64_t row_bytes = shape_.tile_row_bytes();
+        const std::uint8_t* data = shape_.int8_dot ? int8_a_of(place) : a_tiles_of(place);
         const bool by_tiles = shape_.matrix->a_by_tiles;
         return {data,
                 by_tiles ? line_bytes : row_bytes,
@@ -207,6 +206,7 @@ private:
         call.c_tile = c_tile_;
         call.rows = rows_.count;
         call.factors = factors_of(begin);
+        call.times_asked = shape_.family->reading.times_asked;
         return (shape_.int8_dot                         ? matrix.int8_stream
                 : shape_.combine == Combine::add_scaled ? matrix.bf16_scaled_stream
                                                         : matrix.bf16_stream)(call);
@@ -239,6 +239,7 @@ private:
         if (decoder() != nullptr && !decode_pair(pair, call)) {
             return false;
         }
+        call.times_asked = shape_.family->reading.times_asked;
         call.next[0] = next_weights(part, range.begin);
         call.next[1] = next_rows(part, range.begin);
         call.next_c = buffer_rows_ * shape_.kernels->tile_columns * 4 / line_bytes;
@@ -252,7 +253,7 @@ private:
     [[nodiscard]] bool decode_pair(const PanelGroup& pair, MatrixCall& call) const {
         auto* lines = reinterpret_cast<std::uint8_t*>(buffers_.w);
         call.b = lines;
-        call.b_block = decoded_block_bytes;
+        call.b_block = shape_.decoded_block_bytes();
         call.b_stride = call.blocks * call.b_block;
         for (std::int64_t i = 0; i < 2 * call.blocks; ++i) {
             const std::int64_t at = i / call.blocks * pair.stride + i % call.blocks * packed_.block_bytes;
@@ -354,8 +355,8 @@ private:
     [[nodiscard]] std::uint8_t* int8_a_of(std::int64_t place) const {
         return reinterpret_cast<std::uint8_t*>(buffers_.a) + place * buffer_rows_ * shape_.int8_row_bytes();
     }
-    [[nodiscard]] std::uint16_t* a_tiles_of(std::int64_t place) const {
-        return buffers_.a_tiles + place * buffer_rows_ * k_block;
+    [[nodiscard]] std::uint8_t* a_tiles_of(std::int64_t place) const {
+        return buffers_.a_tiles + place * buffer_rows_ * shape_.tile_row_bytes();
     }
     [[nodiscard]] RowFactor* factors_of(std::int64_t place) const { return buffers_.factors + place * rows_.count; }
     [[nodiscard]] std::uint8_t* wide_rows_of(std::int64_t place) const {
@@ -371,7 +372,7 @@ private:
             in_tiles_ ? read_int8_tiles(shape_, operands_, rows_, blocks, int8_a_of(0))
                       : read_int8_blocks(shape_, operands_, rows_, blocks, int8_a_of(0));
         } else if (in_tiles_) {
-            read_bf16_blocks(shape_, operands_, rows_, blocks, a_tiles_of(0), wide_rows_of(0));
+            read_tile_blocks(shape_, operands_, rows_, blocks, a_tiles_of(0), wide_rows_of(0));
         } else {
             for (std::int64_t place = 0; place < blocks.count; ++place) {
                 read_a_block(shape_, operands_, rows_, blocks.begin + place, a_of(place), wide_rows_of(place));
@@ -416,9 +417,14 @@ private:
         }
         if (shape_.int8_dot) {
             const Int8Kernels& kernels = *shape_.family->int8;
-            const Int8Call call{int8_a_of(place), rows_.count, shape_.lines(block),
-                                weights,          next_tile(), reinterpret_cast<std::int32_t*>(c_of(c_panel)),
-                                c_tile_};
+            const Int8Call call{int8_a_of(place),
+                                rows_.count,
+                                shape_.lines(block),
+                                weights,
+                                next_tile(),
+                                reinterpret_cast<std::int32_t*>(c_of(c_panel)),
+                                c_tile_,
+                                shape_.family->reading.times_asked};
             if (kernels.take_off != nullptr && !offset_packed()) {
                 kernels.take_off(call);
             }
@@ -504,16 +510,17 @@ private:
             return {pair.elements, pair.stride};
         }
         auto* buffer = reinterpret_cast<std::uint8_t*>(buffers_.w);
-        const std::int64_t bytes = depth_tiles * matrix_tile * line_bytes;
+        const std::int64_t each = as_packed ? line_bytes : shape_.matrix->w_line_bytes;
+        const std::int64_t bytes = depth_tiles * matrix_tile * each;
         for (std::int64_t panel = 0; panel < 2; ++panel) {
             std::uint8_t* out = buffer + panel * bytes;
             const std::uint8_t* elements = pair.elements + panel * pair.stride;
-            std::int64_t written = lines * line_bytes;
+            std::int64_t written = lines * each;
             if (as_packed) {
                 std::memcpy(out, elements, static_cast<std::size_t>(written));
             } else {
                 decoder()(elements, pair.scales + panel * pair.stride, shape_.depth(block), 0, out);
-                written = shape_.lines(block) * line_depths[static_cast<std::size_t>(shape_.w)] / 2 * line_bytes;
+                written = shape_.lines(block) * line_depths[static_cast<std::size_t>(shape_.w)] / 2 * each;
             }
             std::memset(out + written, 0, static_cast<std::size_t>(bytes - written));
         }
@@ -539,6 +546,7 @@ private:
             call.start = Start::from_c;
             call.rows = rows_.count;
             call.factors = factors_of(place);
+            call.times_asked = shape_.family->reading.times_asked;
             if (shape_.int8_dot) {
                 matrix.int8_sums(call);
                 continue;

@@ -144,30 +144,30 @@ std::int64_t row_in_tiles(std::int64_t row, std::int64_t row_bytes) noexcept {
 
 }  // namespace
 
-void read_bf16_blocks(const Shape& shape, const CallOperands& operands, const RowRange& rows, BlockRange blocks,
-                      std::uint16_t* out, std::uint8_t* wide) {
+void read_tile_blocks(const Shape& shape, const CallOperands& operands, const RowRange& rows, BlockRange blocks,
+                      std::uint8_t* out, std::uint8_t* wide) {
     const DecodeRowBf16 decode = shape.family->bf16->row[static_cast<std::size_t>(shape.a)];
     const bool grouped = shape.a_grouped();
     const bool by_tiles = shape.matrix->a_by_tiles;
-    constexpr std::int64_t line = line_bytes / 2;
-    const std::int64_t stride = by_tiles ? matrix_tile * line : line;
+    const std::int64_t stride = by_tiles ? matrix_tile * line_bytes : 32 * shape.matrix->a_bytes;
     const PairOrder order = shape.w == Element::e2m1 ? PairOrder::of_e2m1 : PairOrder::consecutive;
-    const std::int64_t block_size = Shape::whole_tiles(rows.count) * k_block;
+    const std::int64_t row_bytes = shape.tile_row_bytes();
+    const std::int64_t block_bytes = Shape::whole_tiles(rows.count) * row_bytes;
     for (std::int64_t i = 0; i < rows.count; ++i) {
         const std::int64_t row = rows.begin + i;
         const RowScaleCodes codes(shape, operands, rows, row);
-        std::uint16_t* row_out = out + (by_tiles ? row_in_tiles(i, k_block * 2) / 2 : i * k_block);
+        std::uint8_t* row_out = out + (by_tiles ? row_in_tiles(i, row_bytes) : i * row_bytes);
         for (std::int64_t place = 0; place < blocks.count; ++place) {
             const std::int64_t block = blocks.begin + place;
             std::array<float, groups_at_most> scale{};
             const LineScales scales(shape, OrdinaryScales::of_tiles(), block);
             wide[place * rows.count + i] = grouped && scales.decode(codes.of(block), scale) ? 1 : 0;
             decode(operands.a + row * shape.a_row_bytes + block_offset(shape.a, block), shape.depth(block),
-                   grouped ? scale.data() : nullptr, shape.group_shift, order, stride, row_out + place * block_size);
+                   grouped ? scale.data() : nullptr, shape.group_shift, order, stride, row_out + place * block_bytes);
         }
     }
     for (std::int64_t place = 0; place < blocks.count; ++place) {
-        clear_rest(rows.count, k_block * 2, by_tiles, reinterpret_cast<std::uint8_t*>(out + place * block_size));
+        clear_rest(rows.count, row_bytes, by_tiles, out + place * block_bytes);
     }
 }
 

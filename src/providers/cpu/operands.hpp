@@ -99,11 +99,11 @@ struct BlockRange {
     std::int64_t count;
 };
 
-/// The same of some K blocks, row by row or tile by tile, to bf16 for products of tiles; zero, too, in the rows that
-/// fill the last tile. \param[out] out  (blocks.count, whole_tiles(rows.count), k_block) \param[out] wide
+/// The same of some K blocks, row by row or tile by tile, to bf16, or f32, for products of tiles; zero, too, in the
+/// rows that fill the last tile. \param[out] out  (blocks.count, whole_tiles(rows.count), k_block) \param[out] wide
 /// (blocks.count, rows.count)
-void read_bf16_blocks(const Shape& shape, const CallOperands& operands, const RowRange& rows, BlockRange blocks,
-                      std::uint16_t* out, std::uint8_t* wide);
+void read_tile_blocks(const Shape& shape, const CallOperands& operands, const RowRange& rows, BlockRange blocks,
+                      std::uint8_t* out, std::uint8_t* wide);
 
 /// Copies some K blocks of some rows of int8, row by row, as the family's Int8Kernels take them.
 /// \param[out] out (blocks.count, rows.count, int8_k_block)

@@ -19,9 +19,8 @@ inline constexpr std::int64_t few_rows_matrix = 48;
 
 static_assert(few_rows_matrix == most_stream_tiles * matrix_tile);
 
-/// K blocks that many rows take at a time where there are tiles, so that C leaves them less often: 32 KiB of two panels
-/// of W stay in a first-level cache.
-inline constexpr std::int64_t deep_blocks_bf16 = 4;
+/// K blocks of int8 that many rows take at a time where there are tiles, so that C leaves them less often: 32 KiB of
+/// two panels of W stay in a first-level cache.
 inline constexpr std::int64_t deep_blocks_int8 = 2;
 
 /// A spec, the kernels that run it, and the sizes that both give.
@@ -73,10 +72,14 @@ struct Shape {
         return matrix != nullptr && rows > matrix->vector_rows[static_cast<std::size_t>(format)];
     }
     /// Whether tiles take W's lines as packed.
-    [[nodiscard]] bool as_packed() const noexcept { return w == Element::bf16 || w == Element::i8; }
+    [[nodiscard]] bool as_packed() const noexcept {
+        return family->bf16->panel[static_cast<std::size_t>(format)] == nullptr;
+    }
+    /// Bytes of a K block of a panel as tiles take it where it is decoded.
+    [[nodiscard]] std::int64_t decoded_block_bytes() const noexcept { return k_block / 2 * matrix->w_line_bytes; }
     /// K blocks that many rows take at a time.
     [[nodiscard]] std::int64_t deep_blocks() const noexcept {
-        return matrix == nullptr ? 1 : int8_dot ? deep_blocks_int8 : deep_blocks_bf16;
+        return matrix == nullptr ? 1 : int8_dot ? deep_blocks_int8 : matrix->deep_blocks;
     }
     /// K blocks of `rows` rows of A that are read at a time: as many as stay in the cache, and no fewer than are taken.
     [[nodiscard]] std::int64_t resident_blocks(std::int64_t rows) const noexcept {
@@ -96,7 +99,7 @@ struct Shape {
     /// Panels that few rows meet side by side.
     [[nodiscard]] std::int64_t panels_of_few(std::int64_t rows) const noexcept {
         if (!in_tiles(rows)) {
-            return int8_dot ? family->int8_panels : group_panels;
+            return int8_dot ? family->reading.int8_panels : group_panels;
         }
         return rows <= (as_packed() ? matrix->rows_of_four_packed : matrix->rows_of_four_decoded) ? group_panels : 2;
     }
@@ -108,10 +111,12 @@ struct Shape {
     [[nodiscard]] std::int64_t int8_row_bytes() const noexcept {
         return matrix != nullptr ? int8_k_block : int8_k_block * family->int8->a_bytes;
     }
-    /// Bytes of a row of as many K blocks as many rows take at a time.
-    [[nodiscard]] std::int64_t deep_row_bytes() const noexcept {
-        return deep_blocks() * (int8_dot ? int8_k_block : k_block * 2);
+    /// Bytes of a K block of a row of A as tiles take it.
+    [[nodiscard]] std::int64_t tile_row_bytes() const noexcept {
+        return int8_dot ? int8_k_block : k_block * matrix->a_bytes;
     }
+    /// Bytes of a row of as many K blocks as many rows take at a time.
+    [[nodiscard]] std::int64_t deep_row_bytes() const noexcept { return deep_blocks() * tile_row_bytes(); }
     /// Whether A has one scale a group, as W has.
     [[nodiscard]] bool a_grouped() const noexcept { return scale != GroupScale::none && spec.row().a_scaled; }
 };

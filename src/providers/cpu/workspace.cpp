@@ -11,9 +11,12 @@ namespace {
 
 constexpr std::int64_t cache_line = 64;
 
-/// Two K blocks of a group of panels as bf16, or of as many as are taken at a time of two panels.
-constexpr std::int64_t decoded_bytes = std::max(2 * group_panels, 2 * deep_blocks_bf16) * decoded_block_bytes;
-static_assert(decoded_bytes >= 2 * panel_columns * int8_k_block, "a K block of a pair of panels of int8 has room");
+/// Two K blocks of a group of panels, decoded, or as many as are taken at a time of two panels.
+std::int64_t decoded_bytes(const Shape& shape) noexcept {
+    static_assert(2 * group_panels * k_block / 2 * line_bytes >= 2 * panel_columns * int8_k_block,
+                  "a K block of a pair of panels of int8 has room");
+    return 2 * std::max(group_panels, shape.matrix->deep_blocks) * shape.decoded_block_bytes();
+}
 
 constexpr std::int64_t round_to_line(std::int64_t bytes) { return (bytes + cache_line - 1) / cache_line * cache_line; }
 
@@ -42,8 +45,9 @@ WorkspaceLayout WorkspaceLayout::from(const Shape& shape, int threads) {
         return offset;
     };
     place(checked_mul(lines, std::max(k_block * number, shape.int8_dot ? shape.int8_row_bytes() : 0), what));
-    layout.a_tiles_at_ = place(shape.matrix != nullptr ? checked_mul(lines, k_block * 2, what) : 0);
-    layout.w_at_ = place(shape.matrix != nullptr ? decoded_bytes : k_block * shape.kernels->tile_columns * number);
+    layout.a_tiles_at_ = place(shape.matrix != nullptr ? checked_mul(lines, shape.tile_row_bytes(), what) : 0);
+    layout.w_at_ =
+        place(shape.matrix != nullptr ? decoded_bytes(shape) : k_block * shape.kernels->tile_columns * number);
     layout.stage_at_ = place(group_panels * PackedLayout::from(shape).block_bytes);
     layout.c_at_ = place(std::min(panels * panel_columns * rows * number, most_c_of_task));
     layout.sums_at_ = place(rows * shape.kernels->tile_columns * number);
@@ -58,7 +62,7 @@ WorkspaceLayout WorkspaceLayout::from(const Shape& shape, int threads) {
 ThreadBuffers WorkspaceLayout::thread(unsigned char* workspace, int slot) const noexcept {
     unsigned char* base = workspace + threads_at_ + slot * thread_bytes_;
     return {reinterpret_cast<float*>(base),
-            reinterpret_cast<std::uint16_t*>(base + a_tiles_at_),
+            base + a_tiles_at_,
             reinterpret_cast<float*>(base + w_at_),
             base + stage_at_,
             base + c_at_,

@@ -12,7 +12,7 @@ namespace moegemm::cpu {
 /// One thread's buffers.
 struct ThreadBuffers {
     float* a;                    ///< (rows, k_block): a K block of A, decoded, or all of K of few rows; bytes of int8
-    std::uint16_t* a_tiles;      ///< (whole tiles of rows, k_block): the same as bf16; none without tiles
+    std::uint8_t* a_tiles;       ///< (whole tiles of rows, k_block): the same as tiles take it; none without tiles
     float* w;                    ///< (k_block, tile_columns): a K block of a tile, decoded; of tiles, lines of bf16
     std::uint8_t* stage;         ///< (group_panels): K blocks of weights that came unpacked, packed
     unsigned char* c;            ///< (tiles of a task, rows, tile_columns), f32 or int32

@@ -179,35 +179,74 @@ std::int64_t place_in_pairs(std::int64_t k, PairOrder order) {
     return order == PairOrder::consecutive ? k : k / 8 * 8 + of_e2m1[static_cast<std::size_t>(k % 8)];
 }
 
-/// Null where the machine has none.
-const Bf16Decoders* bf16_decoders() {
-    const auto& families = test::emulated_families();
-    return families.empty() ? nullptr : families.front()->bf16;
+/// A family's decoders for tiles, and what they make: bf16, or f32.
+struct TileDecoders {
+    const char* family;
+    const Bf16Decoders* decoders;
+    std::int64_t number_bytes;
+
+    /// Number `index` of what was made.
+    [[nodiscard]] float number(const std::vector<std::uint8_t>& made, std::int64_t index) const {
+        const std::uint8_t* const at = made.data() + index * number_bytes;
+        if (number_bytes == 4) {
+            float value = 0.0F;
+            std::memcpy(&value, at, sizeof value);
+            return value;
+        }
+        std::uint16_t half = 0;
+        std::memcpy(&half, at, sizeof half);
+        return formats::Bf16::decode(half);
+    }
+    /// Of a panel's lines: pairs of bf16, or vectors of the first and the second of each pair.
+    [[nodiscard]] float weight(const std::vector<std::uint8_t>& lines, std::int64_t place, std::int64_t column) const {
+        return number(lines, number_bytes == 4 ? place * panel_columns + column
+                                               : (place / 2 * panel_columns + column) * 2 + place % 2);
+    }
+};
+
+/// None where the machine lacks AVX-512 VNNI or GFNI.
+std::vector<TileDecoders> tile_decoders() {
+    std::vector<TileDecoders> all;
+    if (!test::emulated_families().empty()) {
+        all.push_back({"emulated", test::emulated_families().front()->bf16, 2});
+    }
+    for (const KernelFamily* family : available_families()) {
+        if (family->matrix != nullptr && family->matrix->w_line_bytes == 128) {
+            all.push_back({family->name, family->bf16, 4});
+        }
+    }
+    return all;
 }
 
-/// A bf16 that is a number exactly; both may be NaN.
-bool is_exactly(std::uint16_t half, float want) { return same(formats::Bf16::decode(half), want); }
-
-TEST(CpuDecoders, Bf16LinesOfEveryElementCodeAndScale) {
-    const Bf16Decoders* decoders = bf16_decoders();
-    if (decoders == nullptr) {
-        GTEST_SKIP() << "this machine lacks AVX-512 VNNI or GFNI, which what is around tiles needs";
+class CpuTileDecoders : public testing::Test {
+protected:
+    void SetUp() override {
+        if (all_.empty()) {
+            GTEST_SKIP() << "this machine lacks AVX-512 VNNI or GFNI, which what is around tiles needs";
+        }
     }
+    const std::vector<TileDecoders> all_ = tile_decoders();
+};
+
+void expect_every_line(const TileDecoders& made) {
     for (const PanelFormat& format : panel_formats) {
         const auto index = static_cast<std::size_t>(format.format);
-        if (format.element == Element::i8 || format.element == Element::bf16) {
-            ASSERT_EQ(decoders->panel[index], nullptr);
+        if (format.element == Element::i8 || (format.element == Element::bf16 && made.number_bytes == 2)) {
+            ASSERT_EQ(made.decoders->panel[index], nullptr);
             continue;
         }
         const PairOrder order = format.element == Element::e2m1 ? PairOrder::of_e2m1 : PairOrder::consecutive;
         const std::int64_t group = group_sizes[static_cast<std::size_t>(format.scale)];
-        const unsigned codes = format.element == Element::e2m1 ? 16 : 256;
+        const unsigned codes = format.element == Element::bf16 ? 65536 : format.element == Element::e2m1 ? 16 : 256;
         const bool scaled = format.scale != GroupScale::none;
-        std::vector<std::uint8_t> elements(static_cast<std::size_t>(k_block * panel_columns));
+        std::vector<std::uint8_t> elements(static_cast<std::size_t>(k_block * panel_columns * 2));
         std::vector<std::uint8_t> scales(static_cast<std::size_t>(8 * panel_columns));
-        std::vector<std::uint16_t> lines(static_cast<std::size_t>(k_block * panel_columns));
+        std::vector<std::uint8_t> lines(static_cast<std::size_t>(k_block * panel_columns * made.number_bytes));
         const auto code_at = [&](std::int64_t k, std::int64_t column, std::int64_t round) {
-            return static_cast<unsigned>(k + 31 * column + 37 * round) % codes;
+            const std::int64_t code = codes > 256
+                                          ? k + k_block * (column + panel_columns * round)  // of bf16, to see all
+                                          : k + 31 * column + 37 * round;
+            return static_cast<unsigned>(code) % codes;
         };
         const OrdinaryScales ordinary =
             format.scale == GroupScale::ue8m0 ? OrdinaryScales::of_tiles() : OrdinaryScales{0, 255, true};
@@ -226,43 +265,49 @@ TEST(CpuDecoders, Bf16LinesOfEveryElementCodeAndScale) {
                         static_cast<std::uint8_t>(scale_at(g, column));
                 }
             }
-            ASSERT_TRUE(decoders->panel[index](elements.data(), scales.data(), k_block, 0,
-                                               reinterpret_cast<std::uint8_t*>(lines.data())));
+            ASSERT_TRUE(made.decoders->panel[index](elements.data(), scales.data(), k_block, 0, lines.data()));
             for (std::int64_t column = 0; column < panel_columns; ++column) {
                 for (std::int64_t k = 0; k < k_block; ++k) {
                     const unsigned code = code_at(k, column, round);
                     const unsigned scale_code = scale_at(k / group, column);
                     const float value = decode(format.element, code);
                     const float want = scaled ? value * decode(format.scale, scale_code) : value;
-                    const std::int64_t at = place_in_pairs(k, order);
-                    const std::uint16_t got =
-                        lines[static_cast<std::size_t>((at / 2 * panel_columns + column) * 2 + at % 2)];
-                    ASSERT_TRUE(is_exactly(got, want))
-                        << "format " << index << ", code " << code << ", scale " << scale_code;
+                    ASSERT_TRUE(same(made.weight(lines, place_in_pairs(k, order), column), want))
+                        << made.family << ", format " << index << ", code " << code << ", scale " << scale_code;
                     seen[code * scale_codes + (scaled ? scale_code - ordinary.first : 0U)] = true;
                 }
             }
         }
-        EXPECT_EQ(std::count(seen.begin(), seen.end(), false), 0) << "format " << index;
+        EXPECT_EQ(std::count(seen.begin(), seen.end(), false), 0) << made.family << ", format " << index;
     }
 }
 
-TEST(CpuDecoders, Bf16LinesAreRefusedWhereAScaleIsNotOfTiles) {
-    const Bf16Decoders* decoders = bf16_decoders();
-    if (decoders == nullptr) {
-        GTEST_SKIP() << "this machine lacks AVX-512 VNNI or GFNI, which what is around tiles needs";
+TEST_F(CpuTileDecoders, LinesOfEveryElementCodeAndScale) {
+    for (const TileDecoders& made : all_) {
+        expect_every_line(made);
+        ASSERT_FALSE(HasFailure());
     }
-    for (const WeightFormat format : {WeightFormat::e4m3_ue8m0, WeightFormat::e5m2_ue8m0, WeightFormat::e2m1_ue8m0}) {
+}
+
+TEST_F(CpuTileDecoders, LinesAreRefusedWhereAScaleIsNotOfTiles) {
+    std::vector<std::pair<TileDecoders, WeightFormat>> made_formats;
+    for (const TileDecoders& made : all_) {
+        for (const WeightFormat format :
+             {WeightFormat::e4m3_ue8m0, WeightFormat::e5m2_ue8m0, WeightFormat::e2m1_ue8m0}) {
+            made_formats.emplace_back(made, format);
+        }
+    }
+    for (const auto& [made, format] : made_formats) {
         const std::vector<std::uint8_t> elements(static_cast<std::size_t>(k_block * panel_columns));
-        std::vector<std::uint8_t> lines(static_cast<std::size_t>(2 * k_block * panel_columns));
+        std::vector<std::uint8_t> lines(static_cast<std::size_t>(k_block * panel_columns * made.number_bytes));
         for (const std::int64_t depth : {std::int64_t{32}, std::int64_t{96}, k_block}) {
             // What follows the last group is not looked at.
             const std::int64_t count = depth / 32 * panel_columns;
             std::vector<std::uint8_t> scales(static_cast<std::size_t>(4 * panel_columns), 255);
             std::fill_n(scales.begin(), count, std::uint8_t{127});
             const auto decode = [&] {
-                return decoders->panel[static_cast<std::size_t>(format)](elements.data(), scales.data(), depth, 0,
-                                                                         lines.data());
+                return made.decoders->panel[static_cast<std::size_t>(format)](elements.data(), scales.data(), depth, 0,
+                                                                              lines.data());
             };
             EXPECT_TRUE(decode());
             for (std::int64_t at = 0; at < count; ++at) {
@@ -276,11 +321,7 @@ TEST(CpuDecoders, Bf16LinesAreRefusedWhereAScaleIsNotOfTiles) {
     }
 }
 
-TEST(CpuDecoders, Bf16RowsOfEveryElementCodeAndScale) {
-    const Bf16Decoders* decoders = bf16_decoders();
-    if (decoders == nullptr) {
-        GTEST_SKIP() << "this machine lacks AVX-512 VNNI or GFNI, which what is around tiles needs";
-    }
+void expect_every_row(const TileDecoders& made) {
     for (const Element element : {Element::bf16, Element::e4m3, Element::e5m2, Element::e2m1}) {
         const std::int64_t bits = element_bits[static_cast<std::size_t>(element)];
         const unsigned codes = element == Element::bf16 ? 65536 : element == Element::e2m1 ? 16 : 256;
@@ -312,9 +353,10 @@ TEST(CpuDecoders, Bf16RowsOfEveryElementCodeAndScale) {
                 scales.push_back(std::ldexp(1.0F, static_cast<int>((round + 3 * g) % 101) - 50));
             }
             const std::int64_t stride = round % 2 == 0 ? 32 : 512;
-            std::vector<std::uint16_t> out(std::size_t{4} * 512, 0xEEEE);
-            decoders->row[static_cast<std::size_t>(element)](bytes.data(), length, scaled ? scales.data() : nullptr,
-                                                             group_shift, order, stride, out.data());
+            std::vector<std::uint8_t> out(static_cast<std::size_t>(4 * 512 * made.number_bytes), 0xEE);
+            made.decoders->row[static_cast<std::size_t>(element)](bytes.data(), length,
+                                                                  scaled ? scales.data() : nullptr, group_shift, order,
+                                                                  stride * made.number_bytes, out.data());
             for (std::int64_t k = 0; k < (length + 63) / 64 * 64; ++k) {
                 float want = 0.0F;
                 if (k < length) {
@@ -326,10 +368,17 @@ TEST(CpuDecoders, Bf16RowsOfEveryElementCodeAndScale) {
                     continue;
                 }
                 const std::int64_t place = place_in_pairs(k, order);
-                ASSERT_TRUE(is_exactly(out[static_cast<std::size_t>(place / 32 * stride + place % 32)], want))
-                    << "element " << static_cast<int>(element) << ", k " << k << " of " << length;
+                ASSERT_TRUE(same(made.number(out, place / 32 * stride + place % 32), want))
+                    << made.family << ", element " << static_cast<int>(element) << ", k " << k << " of " << length;
             }
         }
+    }
+}
+
+TEST_F(CpuTileDecoders, RowsOfEveryElementCodeAndScale) {
+    for (const TileDecoders& made : all_) {
+        expect_every_row(made);
+        ASSERT_FALSE(HasFailure());
     }
 }
 
@@ -469,8 +518,14 @@ TEST(CpuInt8Sums, AreExact) {
                 }
                 const std::vector<std::int32_t> before = c;
                 const std::int64_t c_tile = rows * tile_columns;
-                const cpu::Int8Call int8_call{given.data(), rows,  lines, {nullptr, elements.data(), stride, panels}, 0,
-                                              c.data(),     c_tile};
+                const cpu::Int8Call int8_call{given.data(),
+                                              rows,
+                                              lines,
+                                              {nullptr, elements.data(), stride, panels},
+                                              0,
+                                              c.data(),
+                                              c_tile,
+                                              family->reading.times_asked};
                 if (family->int8->take_off != nullptr) {
                     family->int8->take_off(int8_call);
                 }

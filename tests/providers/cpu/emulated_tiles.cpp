@@ -101,6 +101,9 @@ struct EmulatedDot {
     struct P {
         std::uint16_t lane[32];
     };
+    using W = P;
+    static constexpr std::int64_t a_bytes = 2;
+    static constexpr std::int64_t w_bytes = cpu::line_bytes;
 
     static void prefetch(const std::uint8_t* /*at*/) {}
 
@@ -126,7 +129,7 @@ struct EmulatedDot {
         }
         return c;
     }
-    static P load_pairs(const std::uint8_t* at) {
+    static P load_weights(const std::uint8_t* at) {
         P value{};
         std::memcpy(value.lane, at, sizeof value);
         return value;
@@ -161,6 +164,7 @@ std::int64_t dot_stream(const cpu::StreamCall& call) {
     part.rows = call.rows;
     part.start = cpu::Start::from_c;
     part.b_stride = cpu::decoded_block_bytes;
+    part.times_asked = call.times_asked;
     for (std::int64_t block = 0; block < call.blocks; ++block) {
         bool of_tiles = true;
         for (std::int64_t panel = 0; panel < call.weights.panels; ++panel) {
@@ -193,6 +197,9 @@ const std::vector<const cpu::KernelFamily*>& emulated_families() {
         constexpr auto nothing = [] {};
         static const cpu::MatrixKernels dots_of_arrays{"dot",
                                                        false,
+                                                       EmulatedDot::w_bytes,
+                                                       4,
+                                                       EmulatedDot::a_bytes,
                                                        {},
                                                        0,
                                                        cpu::matrix_tile,
@@ -208,10 +215,11 @@ const std::vector<const cpu::KernelFamily*>& emulated_families() {
                                                        dot_stream<true>};
         for (const cpu::KernelFamily* family : cpu::available_families()) {
             if (std::string_view(family->name) == "avx512_vnni" && cpu_features().gfni) {
-                static const cpu::KernelFamily amx{
-                    "amx_emulated", family->f32, family->int8, 4, &tiles_of_arrays, &cpu::avx512_bf16_decoders};
-                static const cpu::KernelFamily dot{
-                    "avx512_bf16_emulated", family->f32, family->int8, 2, &dots_of_arrays, &cpu::avx512_bf16_decoders};
+                static const cpu::KernelFamily amx{"amx_emulated",  family->f32,      family->int8,
+                                                   family->reading, &tiles_of_arrays, &cpu::avx512_bf16_decoders};
+                static const cpu::KernelFamily dot{"avx512_bf16_emulated", family->f32,
+                                                   family->int8,           {2, 3},
+                                                   &dots_of_arrays,        &cpu::avx512_bf16_decoders};
                 list = {&amx, &dot};
             }
         }

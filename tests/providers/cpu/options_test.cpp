@@ -48,7 +48,10 @@ TEST(CpuProvider, GenericKernelsAreAlwaysThereAndLast) {
 
 /// What a plan for bf16 says of its kernels.
 std::vector<std::string> kernels_named(const std::string& family) {
-    const char* kernel = family == "amx" ? "/bf16_matrix" : family == "avx512_bf16" ? "/bf16_dot" : "/f32_tile";
+    const char* kernel = family == "amx"           ? "/bf16_matrix"
+                         : family == "avx512_bf16" ? "/bf16_dot"
+                         : family == "avx512_gfni" ? "/bf16_fma"
+                                                   : "/f32_tile";
     return {"cpu/" + family + kernel};
 }
 

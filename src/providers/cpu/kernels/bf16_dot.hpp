@@ -3,8 +3,8 @@
 ///
 /// `S` lives in an anonymous namespace of the file that is compiled for the instruction set (see outer_product.hpp). It
 /// has `rows`, how many rows by two panels the register file holds; the vector `F` of sixteen f32 with zero, load,
-/// store, mul, fma, broadcast; the vector `P` of sixteen pairs of bf16 with load_pairs, broadcast_pair, and dot(sums,
-/// a, w); prefetch, into the second-level cache.
+/// store, mul, fma, broadcast; `W`, sixteen pairs of weights, with load_weights, from lines of `w_bytes`; `P`, a pair
+/// of A's numbers, with a_bytes of each, broadcast_pair, and dot(sums, a, w); prefetch, into the second-level cache.
 ///
 /// Only rows that exist are multiplied. A sum runs over k in ascending pairs, whatever the rows beside it.
 #pragma once
@@ -20,26 +20,30 @@ namespace moegemm::cpu {
 
 inline constexpr std::int64_t pair_columns = 2 * panel_columns;
 /// Bytes from row to row of A, whose rows are K blocks: a constant, or each row's address would take a register.
-inline constexpr std::int64_t dot_row_bytes = k_block * 2;
+template <class S>
+inline constexpr std::int64_t dot_row_bytes = k_block* S::a_bytes;
+/// Of what a line of W meets.
+template <class S>
+inline constexpr std::int64_t dot_pair_bytes = 2 * S::a_bytes;
 
 /// K blocks [first, first + blocks) of `Rows` rows from `row` on, added to `sums`.
 template <class S, std::size_t Rows>
 inline void add_dots(const MatrixCall& call, std::int64_t row, std::int64_t first, std::int64_t blocks, Asked& asked,
                      typename S::F (&sums)[Rows][2]) {
     for (std::int64_t block = first; block < first + blocks; ++block) {
-        const std::uint8_t* a = call.a.data + block * call.a.block + row * dot_row_bytes;
+        const std::uint8_t* a = call.a.data + block * call.a.block + row * dot_row_bytes<S>;
         const std::uint8_t* b = call.b + block * call.b_block;
         for (std::int64_t line = 0; line < call.depth_tiles * matrix_tile; ++line) {
-            const std::uint8_t* at = b + line * line_bytes;
+            const std::uint8_t* at = b + line * S::w_bytes;
             S::prefetch(asked.at);
             S::prefetch(asked.at + asked.stride);
             asked.at += asked.step;
-            const typename S::P left = S::load_pairs(at);
-            const typename S::P right = S::load_pairs(at + call.b_stride);
+            const typename S::W left = S::load_weights(at);
+            const typename S::W right = S::load_weights(at + call.b_stride);
 #pragma GCC unroll 16
             for (std::size_t r = 0; r < Rows; ++r) {
                 const typename S::P pair =
-                    S::broadcast_pair(a + static_cast<std::int64_t>(r) * dot_row_bytes + line * 4);
+                    S::broadcast_pair(a + static_cast<std::int64_t>(r) * dot_row_bytes<S> + line * dot_pair_bytes<S>);
                 sums[r][0] = S::dot(sums[r][0], pair, left);
                 sums[r][1] = S::dot(sums[r][1], pair, right);
             }
@@ -101,7 +105,7 @@ void dot_sums(const MatrixCall& call, std::index_sequence<Rows...> /*rows less o
     const std::int64_t longer_steps = call.rows % steps;
     // Where nothing is wanted, what is there already.
     const LineRuns wanted = call.next[0].runs > 0 ? call.next[0] : LineRuns{call.b, call.b_stride, 2, 0};
-    AskedLines<S> lines(wanted, call.blocks * call.depth_tiles * matrix_tile, steps);
+    AskedLines<S> lines(wanted, call.blocks * call.depth_tiles * matrix_tile, steps, call.times_asked);
     NextLines<S> rows_of_a(call.next[1], steps);
     std::int64_t row = 0;
     for (std::int64_t step = 0; step < steps; ++step) {
@@ -127,6 +131,7 @@ std::int64_t dot_stream(const StreamCall& call) {
     part.start = Start::from_c;
     part.blocks = 1;
     part.b_stride = call.weights.stride;
+    part.times_asked = call.times_asked;
     for (std::int64_t block = 0; block < call.blocks; ++block) {
         part.a.data = call.a.data + block * call.a.block;
         for (std::int64_t pair = 0; pair < call.weights.panels / 2; ++pair) {

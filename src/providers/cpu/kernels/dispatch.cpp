@@ -14,31 +14,34 @@
 #include "providers/cpu/kernels/avx512/avx512.hpp"
 #include "providers/cpu/kernels/avx512/bf16_lines.hpp"
 #include "providers/cpu/kernels/avx512_bf16/avx512_bf16.hpp"
+#include "providers/cpu/kernels/avx512_gfni/avx512_gfni.hpp"
 #include "providers/cpu/kernels/avx512_vnni/avx512_vnni.hpp"
 #endif
 
 namespace moegemm::cpu {
 namespace {
 
-// Weights that nothing is done to come fastest from memory, on processors of AMD, by as few streams as are multiplied
-// together; by four, on others.
-constexpr std::int64_t few_streams = 2;
-constexpr std::int64_t many_streams = group_panels;
+// Processors of AMD read weights that nothing is done to fastest by as few streams as are multiplied together, and drop
+// what they are asked for and have no buffer for. Others read by four, and wait until there is a buffer.
+constexpr WeightReading reading_of_amd{2, 3};
+constexpr WeightReading reading{group_panels, 1};
 
-constexpr KernelFamily generic_family{"generic", &generic_kernels, nullptr, many_streams, nullptr, nullptr};
+constexpr KernelFamily generic_family{"generic", &generic_kernels, nullptr, reading, nullptr, nullptr};
 #if defined(__x86_64__)
-constexpr KernelFamily avx2_family{"avx2", &avx2_kernels, &avx2_int8_kernels, many_streams, nullptr, nullptr};
-constexpr KernelFamily avx512_family{"avx512", &avx512_kernels, nullptr, many_streams, nullptr, nullptr};
+constexpr KernelFamily avx2_family{"avx2", &avx2_kernels, &avx2_int8_kernels, reading, nullptr, nullptr};
+constexpr KernelFamily avx512_family{"avx512", &avx512_kernels, nullptr, reading, nullptr, nullptr};
 constexpr KernelFamily avx512_vnni_family{"avx512_vnni", &avx512_kernels, &avx512_vnni_int8_kernels,
-                                          many_streams,  nullptr,         nullptr};
-constexpr KernelFamily avx512_bf16_family{"avx512_bf16", &avx512_kernels,      &avx512_vnni_int8_kernels,
-                                          few_streams,   &avx512_bf16_kernels, &avx512_bf16_decoders};
-constexpr KernelFamily amx_family{"amx",        &avx512_kernels, &avx512_vnni_int8_kernels,
-                                  many_streams, &amx_kernels,    &avx512_bf16_decoders};
+                                          reading,       nullptr,         nullptr};
+constexpr KernelFamily avx512_gfni_family{"avx512_gfni", &avx512_kernels,      &avx512_vnni_int8_kernels,
+                                          reading,       &avx512_gfni_kernels, &avx512_f32_decoders};
+constexpr KernelFamily avx512_bf16_family{"avx512_bf16",  &avx512_kernels,      &avx512_vnni_int8_kernels,
+                                          reading_of_amd, &avx512_bf16_kernels, &avx512_bf16_decoders};
+constexpr KernelFamily amx_family{"amx",   &avx512_kernels, &avx512_vnni_int8_kernels,
+                                  reading, &amx_kernels,    &avx512_bf16_decoders};
 #endif
 
 struct Families {
-    std::array<const KernelFamily*, 6> table{};
+    std::array<const KernelFamily*, 7> table{};
     std::size_t count = 0;
     void add(const KernelFamily& family) { table[count++] = &family; }
 };
@@ -51,7 +54,14 @@ Families detect() {
     if (cpu.amx_bf16 && cpu.amx_int8 && decodes_bf16) {
         families.add(amx_family);
     }
-    if (cpu.avx512_bf16 && decodes_bf16) {
+    // Processors of Intel take as long for vdpbf16ps as for four multiply-adds of f32, which do the work of two.
+    if (cpu.avx512_bf16 && decodes_bf16 && !cpu.is_intel) {
+        families.add(avx512_bf16_family);
+    }
+    if (decodes_bf16) {
+        families.add(avx512_gfni_family);
+    }
+    if (cpu.avx512_bf16 && decodes_bf16 && cpu.is_intel) {
         families.add(avx512_bf16_family);
     }
     if (cpu.avx512_vnni) {

@@ -117,7 +117,7 @@ void int8_panels(const Int8Call& call, std::int64_t panel, std::index_sequence<R
     const std::int64_t rows_least = call.rows / steps;
     const std::int64_t longer_steps = call.rows % steps;
     const std::uint8_t* next = call.weights.elements + panel * call.weights.stride + call.next;
-    AskedLines<S> asked({next, call.weights.stride, Panels, call.lines}, call.lines, steps);
+    AskedLines<S> asked({next, call.weights.stride, Panels, call.lines}, call.lines, steps, call.times_asked);
     std::int64_t row = 0;
     for (std::int64_t step = 0; step < steps; ++step) {
         const std::int64_t rows = rows_least + (step < longer_steps ? 1 : 0);

@@ -114,13 +114,14 @@ struct PanelCall {
 
 /// Sums of rows of int8 with packed panels of int8. C += P, int32.
 struct Int8Call {
-    const std::uint8_t* a;  ///< (rows, int8_k_block), as Int8Kernels say
-    std::int64_t rows;      ///< ≥ 1
-    std::int64_t lines;     ///< 1 … int8_k_block / 4
-    PanelGroup weights;     ///< 0 from K's end to the end of the last line
-    std::int64_t next;      ///< bytes from a line to the one that is wanted next in its place, or 0
-    std::int32_t* c;        ///< tiles of (rows, tile_columns), as the f32 kernels beside it have them
-    std::int64_t c_tile;    ///< elements from tile to tile
+    const std::uint8_t* a;     ///< (rows, int8_k_block), as Int8Kernels say
+    std::int64_t rows;         ///< ≥ 1
+    std::int64_t lines;        ///< 1 … int8_k_block / 4
+    PanelGroup weights;        ///< 0 from K's end to the end of the last line
+    std::int64_t next;         ///< bytes from a line to the one that is wanted next in its place, or 0
+    std::int32_t* c;           ///< tiles of (rows, tile_columns), as the f32 kernels beside it have them
+    std::int64_t c_tile;       ///< elements from tile to tile
+    std::int64_t times_asked;  ///< WeightReading's
 };
 
 /// How a row of C becomes a row of y before the rounding to its type.
@@ -168,42 +169,42 @@ struct FloatKernels {
     void (*finish_row)(const FinishCall&);
 };
 
-/// Decodes `count` (1 … k_block) consecutive elements of a row to bf16, scales multiplied in, which is exact as long as
-/// the results are normal numbers.
+/// Decodes `count` (1 … k_block) consecutive elements of a row to bf16, or to f32 (MatrixKernels::a_bytes), scales
+/// multiplied in, which is exact as long as the results are normal numbers of bf16.
 /// \param order in which k of a line of W's meet: see PairOrder
-/// \param stride numbers from 32 to the next 32: they are lines of a row, or of tiles
+/// \param stride bytes from 32 numbers to the next 32: they are lines of a row, or of tiles
 /// \param[out] out k_block numbers; zeros follow the first `count` to the end of a step of 64
 enum class PairOrder : std::uint8_t {
     consecutive,  ///< k, k+1
     of_e2m1,      ///< within eight: 0, 4, 1, 5, 2, 6, 3, 7, as the nibbles of e2m1 come out
 };
 using DecodeRowBf16 = void (*)(const std::uint8_t* elements, std::int64_t count, const float* scales, int group_shift,
-                               PairOrder order, std::int64_t stride, std::uint16_t* out);
+                               PairOrder order, std::int64_t stride, std::uint8_t* out);
 /// ue8m0 codes with which elements and their products stay far from the ends of bf16: tiles take subnormal numbers and
 /// results for zero.
 inline constexpr std::uint8_t first_tile_scale = 127 - 50;
 inline constexpr std::uint8_t last_tile_scale = 127 + 50;
 
-/// Decodes one packed panel of a K block to lines of bf16, e2m1 in pairs of `PairOrder::of_e2m1`.
+/// Decodes one packed panel of a K block to lines of bf16, or of f32 (MatrixKernels::w_line_bytes), e2m1 in pairs of
+/// `PairOrder::of_e2m1`. A line of f32 is sixteen numbers of the even k and sixteen of the odd k of one of bf16.
 /// \param ahead how many bytes further on lines are asked for from memory
 /// \return whether all scales are of tiles; the columns of others get numbers without meaning
 using DecodePanelBf16 = bool (*)(const std::uint8_t* elements, const std::uint8_t* scales, std::int64_t depth,
                                  std::int64_t ahead, std::uint8_t* lines);
 
 struct Bf16Decoders {
-    DecodeRowBf16 row[element_count];  ///< by Element; none for int8
-    DecodePanelBf16
-        panel[weight_format_count];  ///< by WeightFormat; none for bf16 and int8, which tiles take as packed
+    DecodeRowBf16 row[element_count];            ///< by Element; none for int8
+    DecodePanelBf16 panel[weight_format_count];  ///< by WeightFormat; none for what tiles take as packed
 };
 
-/// A K block of a panel in lines of bf16.
+/// Bytes of a K block of a panel in lines of bf16.
 inline constexpr std::int64_t decoded_block_bytes = k_block * panel_columns * 2;
 
 /// Rows of a tile, and lines: a tile of W is 16 lines of a panel.
 inline constexpr std::int64_t matrix_tile = 16;
 
-/// Rows of A as tiles take them: K blocks of (16 · row_tiles) rows of bf16 or int8, 64 · depth_tiles bytes each, row by
-/// row or tile by tile.
+/// Rows of A as tiles take them: K blocks of (16 · row_tiles) rows of bf16 (f32: MatrixKernels::a_bytes) or int8, 64 ·
+/// depth_tiles bytes each, row by row or tile by tile.
 struct TileRows {
     const std::uint8_t* data;
     std::int64_t stride;     ///< bytes from row to row
@@ -236,6 +237,7 @@ struct MatrixCall {
     Start start;               ///< from_zero: C is written, not read
     std::int64_t rows;         ///< that exist, for factors
     const RowFactor* factors;  ///< (blocks, rows)
+    std::int64_t times_asked;  ///< WeightReading's
     LineRuns next[2];          ///< what is wanted next, of W and of A, asked for from memory on the way
     std::int64_t next_c;       ///< lines of C that are asked for, from those of the second pair of row tiles on
 };
@@ -257,12 +259,16 @@ struct StreamCall {
     std::int64_t c_tile;       ///< elements from tile to tile
     std::int64_t rows;         ///< that exist, for factors
     const RowFactor* factors;  ///< (blocks, rows)
+    std::int64_t times_asked;  ///< WeightReading's
 };
 
 /// One instruction set's kernels that multiply tiles, or vectors as if they were rows of tiles.
 struct MatrixKernels {
-    const char* unit;  ///< what multiplies
-    bool a_by_tiles;   ///< whether A lies tile by tile, not row by row
+    const char* unit;           ///< what multiplies
+    bool a_by_tiles;            ///< whether A lies tile by tile, not row by row
+    std::int64_t w_line_bytes;  ///< of lines that are decoded: 64, bf16, or 128, f32
+    std::int64_t deep_blocks;   ///< K blocks of what is not int8 that many rows take at a time
+    std::int64_t a_bytes;       ///< of a number of A that is not int8: 2, as bf16, or 4, as f32; tile by tile 2
     /// By WeightFormat: rows of an expert up to which f32 vectors multiply them. Bits of y may differ between the two
     /// ways, but for int8.
     std::int64_t vector_rows[weight_format_count];
@@ -290,12 +296,18 @@ struct Int8Kernels {
     std::int64_t a_bytes;  ///< of a number of A: 1, plus 128, or 2, as int16 and of four k in the order 0, 2, 1, 3
 };
 
+/// How weights come fastest from memory.
+struct WeightReading {
+    std::int64_t int8_panels;  ///< that few rows of int8 meet side by side
+    std::int64_t times_asked;  ///< in so many steps of rows, one after the other, a line that comes next is asked for
+};
+
 /// What a machine's fastest instructions for each kind of product are.
 struct KernelFamily {
     const char* name;
     const FloatKernels* f32;
-    const Int8Kernels* int8;      ///< null: int8 is multiplied in f32
-    std::int64_t int8_panels;     ///< that few rows meet side by side, by these
+    const Int8Kernels* int8;  ///< null: int8 is multiplied in f32
+    WeightReading reading;
     const MatrixKernels* matrix;  ///< null: there are no tiles; else f32's tile_columns are 32
     const Bf16Decoders* bf16;     ///< what tiles are filled with; null without them
 };

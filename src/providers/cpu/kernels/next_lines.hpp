@@ -47,9 +47,6 @@ struct Asked {
     std::int64_t step;    ///< bytes for each line
 };
 
-/// Each line is asked for in so many steps of rows, one after the other: processors drop what they have no buffer for.
-inline constexpr std::int64_t times_asked = 3;
-
 /// What each step of rows asks for.
 /// \tparam T as of NextLines
 template <class T>
@@ -57,13 +54,14 @@ class AskedLines {
 public:
     /// \param wanted a run for each panel, of no more lines than go by
     /// \param lines  that go by, of a panel, in a step
-    AskedLines(const LineRuns& wanted, std::int64_t lines, std::int64_t steps)
+    /// \param times  in so many steps, one after the other, each line is asked for
+    AskedLines(const LineRuns& wanted, std::int64_t lines, std::int64_t steps, std::int64_t times)
         : next_{wanted.first, wanted.stride, wanted.lines * line_bytes / lines} {
         const std::int64_t bytes = wanted.lines * line_bytes;
-        if (steps > times_asked) {
+        if (steps > times) {
             const std::int64_t each = (bytes + steps * lines - 1) / (steps * lines);
             share_ = each * lines;
-            next_.step = times_asked * each < line_bytes ? times_asked * each : line_bytes;
+            next_.step = times * each < line_bytes ? times * each : line_bytes;
         }
     }
     [[nodiscard]] Asked next() {

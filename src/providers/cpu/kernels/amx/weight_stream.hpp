@@ -214,6 +214,9 @@ constexpr MatrixKernels make_matrix_kernels() {
     constexpr std::int64_t nvfp4 = 2;
     return {"matrix",
             true,
+            line_bytes,
+            4,
+            2,
             {as_packed, as_packed, 0, 0, 0, 0, 0, nvfp4},
             matrix_tile,
             matrix_tile,

@@ -12,12 +12,14 @@ namespace {
 /// For VPTERNLOG: the first operand, or what the two others have in common.
 inline constexpr int first_or_both_others = 0xF8;
 
+/// f32 that are bf16 exactly to the lanes of even_of() and odd_of().
+inline __m512i pairs_of(__m512 even, __m512 odd) {
+    return _mm512_ternarylogic_epi32(_mm512_srli_epi32(_mm512_castps_si512(even), 16), _mm512_castps_si512(odd),
+                                     _mm512_set1_epi32(-0x10000), first_or_both_others);
+}
 /// Both bf16 of each lane times a number; exact, so that what is cut off is zero.
 inline __m512i scale_pairs(__m512i pairs, __m512 scale) {
-    const __m512i even = _mm512_castps_si512(_mm512_mul_ps(even_of(pairs), scale));
-    const __m512i odd = _mm512_castps_si512(_mm512_mul_ps(odd_of(pairs), scale));
-    return _mm512_ternarylogic_epi32(_mm512_srli_epi32(even, 16), odd, _mm512_set1_epi32(-0x10000),
-                                     first_or_both_others);
+    return pairs_of(_mm512_mul_ps(even_of(pairs), scale), _mm512_mul_ps(odd_of(pairs), scale));
 }
 
 inline __m512i low_pairs(const HalfBytes& halves) { return _mm512_unpacklo_epi8(halves.low, halves.high); }

@@ -1,6 +1,8 @@
 /// \file
-/// Few rows with AVX-512 BF16: weights are multiplied out of the registers that they are decoded in, and kept in lines
-/// for rows that find no room in the registers beside these. Internal linkage: see kernel_family.hpp.
+/// Few rows: weights are multiplied out of the registers that they are decoded in, and kept in lines for rows that find
+/// no room in the registers beside these. `S` as of bf16_dot.hpp, with weights_of(line), weights_of(line,
+/// scale), keep(at, weights), to a line of w_bytes, AsPacked, the same for lines as packed, and prefetch_near, into the
+/// first-level cache. Internal linkage: see kernel_family.hpp.
 #pragma once
 
 #include <utility>
@@ -18,23 +20,32 @@ inline constexpr std::int64_t least_keeping_rows = 5;
 /// So many rows leave room for the sums of four panels, whose chains of products wait less for each other.
 inline constexpr std::int64_t most_rows_of_four_panels = 4;
 
+/// Bytes of a K block of a panel's lines that are kept.
+template <class S>
+inline constexpr std::int64_t kept_block_bytes = k_block / 2 * S::w_bytes;
+
 /// Line `I` of bf16 of each panel's codes times `Rows` rows, which panels share.
 /// \param[out] kept the first panel's line; null: none is kept
 template <class S, std::size_t I, Codes C, Element E, GroupScale G, std::size_t Rows, std::size_t Panels>
 inline void add_line(const std::uint8_t* a, const LineCodes<E, C> (&codes)[Panels],
                      const LineScale<E, G> (&scales)[Panels], typename S::F (&sums)[Rows][Panels], std::uint8_t* kept) {
-    __m512i lines[Panels];
+    typename S::W lines[Panels];
 #pragma GCC unroll 4
     for (std::size_t p = 0; p < Panels; ++p) {
-        lines[p] = scales[p].template times<C>(codes[p].template line<I>());
+        const __m512i line = codes[p].template line<I>();
+        if constexpr (G == GroupScale::ue4m3) {
+            lines[p] = S::weights_of(line, scales[p].scale);
+        } else {
+            lines[p] = S::weights_of(scales[p].template times<C>(line));
+        }
         if (kept != nullptr) {
-            _mm512_storeu_si512(kept + static_cast<std::int64_t>(p) * decoded_block_bytes, lines[p]);
+            S::keep(kept + static_cast<std::int64_t>(p) * kept_block_bytes<S>, lines[p]);
         }
     }
 #pragma GCC unroll 8
     for (std::size_t r = 0; r < Rows; ++r) {
-        const typename S::P pair =
-            S::broadcast_pair(a + static_cast<std::int64_t>(r) * dot_row_bytes + static_cast<std::int64_t>(I) * 4);
+        const typename S::P pair = S::broadcast_pair(a + static_cast<std::int64_t>(r) * dot_row_bytes<S> +
+                                                     static_cast<std::int64_t>(I) * dot_pair_bytes<S>);
 #pragma GCC unroll 4
         for (std::size_t p = 0; p < Panels; ++p) {
             sums[r][p] = S::dot(sums[r][p], pair, lines[p]);
@@ -48,7 +59,7 @@ inline void add_lines(const std::uint8_t* a, const std::uint8_t* elements, std::
                       std::index_sequence<P...> /*panels*/, std::index_sequence<I...> /*lines of bf16*/) {
     const LineCodes<E, C> codes[Panels] = {LineCodes<E, C>(elements + static_cast<std::int64_t>(P) * stride)...};
     (add_line<S, I>(a, codes, scales, sums,
-                    kept == nullptr ? nullptr : kept + static_cast<std::int64_t>(I) * line_bytes),
+                    kept == nullptr ? nullptr : kept + static_cast<std::int64_t>(I) * S::w_bytes),
      ...);
 }
 
@@ -77,12 +88,12 @@ void direct_rows(const std::uint8_t* a, const PanelGroup& weights, std::int64_t 
         for (std::int64_t k = begin; k < begin + group; k += line_depth) {
             const std::uint8_t* at = weights.elements + k / line_depth * line_bytes;
             (S::prefetch_near(at + static_cast<std::int64_t>(P) * weights.stride + ahead), ...);
-            std::uint8_t* keep = Keeps ? kept + k / 2 * line_bytes : nullptr;
+            std::uint8_t* keep = Keeps ? kept + k / 2 * S::w_bytes : nullptr;
             if ((are_normal<E>(at + static_cast<std::int64_t>(P) * weights.stride) && ...)) {
-                add_lines<S, Codes::of_normal_numbers, E, G>(a + k * 2, at, weights.stride, scales, sums, keep, panels,
-                                                             Bf16Lines<E>{});
+                add_lines<S, Codes::of_normal_numbers, E, G>(a + k * S::a_bytes, at, weights.stride, scales, sums, keep,
+                                                             panels, Bf16Lines<E>{});
             } else {
-                add_lines<S, Codes::any, E, G>(a + k * 2, at, weights.stride, scales, sums, keep, panels,
+                add_lines<S, Codes::any, E, G>(a + k * S::a_bytes, at, weights.stride, scales, sums, keep, panels,
                                                Bf16Lines<E>{});
             }
         }
@@ -112,7 +123,8 @@ std::int64_t direct_stream(const StreamCall& call) {
     rest.rows = call.rows - static_cast<std::int64_t>(Rows);
     rest.start = Start::from_c;
     rest.b = call.lines;
-    rest.b_stride = decoded_block_bytes;
+    rest.times_asked = call.times_asked;
+    rest.b_stride = kept_block_bytes<S>;
     for (std::int64_t block = 0; block < call.blocks; ++block) {
         PanelGroup weights = call.weights;
         weights.elements += block * call.block_bytes;
@@ -137,7 +149,7 @@ std::int64_t direct_stream(const StreamCall& call) {
                                                       std::make_index_sequence<2>{});
             if constexpr (Keeps) {
                 constexpr auto rows = static_cast<std::int64_t>(Rows);
-                rest.a.data = a + rows * dot_row_bytes;
+                rest.a.data = a + rows * dot_row_bytes<S>;
                 rest.factors = Scaled ? factors + rows : nullptr;
                 rest.c = c + rows * pair_columns;
                 rest.next[0] = {weights.scales + call.block_bytes, weights.stride, 2, call.block_bytes / line_bytes};
@@ -190,7 +202,8 @@ std::int64_t bf16_stream(const StreamCall& call) {
         case WeightFormat::e2m1_ue4m3:
             return direct_stream<S, e2m1, ue4m3, false>(call);
         default:  // bf16: of more rows, those after the first find its lines where they are
-            return call.rows > most_direct_rows ? dot_stream<S>(call) : direct_stream<S, bf16, none, false>(call);
+            return call.rows > most_direct_rows ? dot_stream<typename S::AsPacked>(call)
+                                                : direct_stream<S, bf16, none, false>(call);
     }
 }
 /// fp8_block's.

@@ -9,15 +9,19 @@
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #endif
 
-#include "providers/cpu/kernels/avx512_bf16/direct_stream.hpp"
+#include "providers/cpu/kernels/avx512/direct_stream.hpp"
 
 namespace moegemm::cpu {
 namespace {
 
 struct Avx512Bf16 {
+    using AsPacked = Avx512Bf16;
     static constexpr std::size_t rows = 12;
     using F = __m512;
     using P = __m512i;
+    using W = __m512i;
+    static constexpr std::int64_t a_bytes = 2;
+    static constexpr std::int64_t w_bytes = line_bytes;
 
     static F zero() { return _mm512_setzero_ps(); }
     static F load(const float* at) { return _mm512_loadu_ps(at); }
@@ -25,14 +29,17 @@ struct Avx512Bf16 {
     static F broadcast(float value) { return _mm512_set1_ps(value); }
     static F mul(F a, F b) { return _mm512_mul_ps(a, b); }
     static F fma(F a, F b, F c) { return _mm512_fmadd_ps(a, b, c); }
-    static P load_pairs(const std::uint8_t* at) { return _mm512_loadu_si512(at); }
+    static W load_weights(const std::uint8_t* at) { return _mm512_loadu_si512(at); }
+    static W weights_of(__m512i line) { return line; }
+    static W weights_of(__m512i line, F scale) { return scale_pairs(line, scale); }
+    static void keep(std::uint8_t* at, W weights) { _mm512_storeu_si512(at, weights); }
     static P broadcast_pair(const std::uint8_t* at) {
         int pair = 0;
         std::memcpy(&pair, at, sizeof pair);
         return _mm512_set1_epi32(pair);
     }
     /// Not _mm512_dpbf16_ps: see avx512_vnni.cpp.
-    static F dot(F sums, P a, P w) {
+    static F dot(F sums, P a, W w) {
         __asm__("vdpbf16ps %2, %1, %0" : "+v"(sums) : "v"(a), "v"(w));
         return sums;
     }
@@ -40,6 +47,8 @@ struct Avx512Bf16 {
     static void prefetch_near(const std::uint8_t* at) { _mm_prefetch(reinterpret_cast<const char*>(at), _MM_HINT_T0); }
 };
 
+// 32 KiB of two panels of W stay in a first-level cache.
+constexpr std::int64_t deep_blocks = 4;
 // Of a second-level cache of 1 MiB.
 constexpr std::int64_t rows_of_task = 256;
 constexpr std::int64_t resident_bytes = std::int64_t{256} << 10;
@@ -50,6 +59,9 @@ void do_nothing() {}
 
 constinit const MatrixKernels avx512_bf16_kernels{"dot",
                                                   false,
+                                                  Avx512Bf16::w_bytes,
+                                                  deep_blocks,
+                                                  Avx512Bf16::a_bytes,
                                                   {},
                                                   0,
                                                   matrix_tile,

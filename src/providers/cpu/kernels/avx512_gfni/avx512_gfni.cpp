@@ -1,0 +1,91 @@
+// AVX-512 with GFNI: weights decoded to bf16 by bit matrices, and multiplied as f32. Where there is no vdpbf16ps, or a
+// slow one: two multiply-adds of f32 do its work, and processors of Intel do four of them in its time.
+#include "providers/cpu/kernels/avx512_gfni/avx512_gfni.hpp"
+
+#include <immintrin.h>
+
+// See avx512/bf16_lines.cpp; before the templates that use those intrinsics.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
+
+#include "providers/cpu/kernels/avx512/direct_stream.hpp"
+
+namespace moegemm::cpu {
+namespace {
+
+struct PackedWeights {
+    static constexpr std::size_t rows = 12;
+    static constexpr std::int64_t a_bytes = 4;
+    static constexpr std::int64_t w_bytes = line_bytes;
+    using F = __m512;
+    struct P {
+        F even;
+        F odd;
+    };
+    using W = P;
+
+    static F zero() { return _mm512_setzero_ps(); }
+    static F load(const float* at) { return _mm512_loadu_ps(at); }
+    static void store(float* at, F value) { _mm512_storeu_ps(at, value); }
+    static F broadcast(float value) { return _mm512_set1_ps(value); }
+    static F mul(F a, F b) { return _mm512_mul_ps(a, b); }
+    static F fma(F a, F b, F c) { return _mm512_fmadd_ps(a, b, c); }
+    static W weights_of(__m512i line) { return {even_of(line), odd_of(line)}; }
+    static W weights_of(__m512i line, F scale) { return {mul(even_of(line), scale), mul(odd_of(line), scale)}; }
+    static W load_weights(const std::uint8_t* at) { return weights_of(_mm512_loadu_si512(at)); }
+    static P broadcast_pair(const std::uint8_t* at) {
+        float pair[2];
+        std::memcpy(pair, at, sizeof pair);
+        return {broadcast(pair[0]), broadcast(pair[1])};
+    }
+    static F dot(F sums, const P& a, const W& w) { return fma(a.odd, w.odd, fma(a.even, w.even, sums)); }
+    static void prefetch(const std::uint8_t* at) { _mm_prefetch(reinterpret_cast<const char*>(at), _MM_HINT_T1); }
+    static void prefetch_near(const std::uint8_t* at) { _mm_prefetch(reinterpret_cast<const char*>(at), _MM_HINT_T0); }
+};
+
+struct Avx512Gfni : PackedWeights {
+    using AsPacked = PackedWeights;
+    static constexpr std::int64_t w_bytes = 2 * line_bytes;
+    static W load_weights(const std::uint8_t* at) {
+        const auto* numbers = reinterpret_cast<const float*>(at);
+        return {load(numbers), load(numbers + panel_columns)};
+    }
+    static void keep(std::uint8_t* at, const W& weights) {
+        auto* numbers = reinterpret_cast<float*>(at);
+        store(numbers, weights.even);
+        store(numbers + panel_columns, weights.odd);
+    }
+};
+
+// 16 KiB of two panels of W stay in a first-level cache beside A.
+constexpr std::int64_t deep_blocks = 1;
+// Of a second-level cache of 1.25 MiB.
+constexpr std::int64_t rows_of_task = 256;
+constexpr std::int64_t resident_bytes = std::int64_t{512} << 10;
+
+void do_nothing() {}
+
+}  // namespace
+
+constinit const MatrixKernels avx512_gfni_kernels{"fma",
+                                                  false,
+                                                  Avx512Gfni::w_bytes,
+                                                  deep_blocks,
+                                                  Avx512Gfni::a_bytes,
+                                                  {},
+                                                  0,
+                                                  matrix_tile,
+                                                  rows_of_task,
+                                                  resident_bytes,
+                                                  do_nothing,
+                                                  do_nothing,
+                                                  nullptr,
+                                                  dot_sums<Avx512Gfni, false>,
+                                                  dot_sums<Avx512Gfni, true>,
+                                                  nullptr,
+                                                  bf16_stream<Avx512Gfni>,
+                                                  bf16_scaled_stream<Avx512Gfni>};
+
+}  // namespace moegemm::cpu
