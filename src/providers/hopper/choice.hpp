@@ -39,8 +39,8 @@ inline constexpr std::int64_t tma_bytes = 16;
 }
 
 /// The same for weights that are decoded on their way, whose kernels take up to 32 rows of A × 256 rows of W (few_64)
-/// or × 128 (few_16), 128 × 128 (many_128) and 256 × 128 (many_256). A decoded fragment serves all rows of its tile: as
-/// many as an expert has, unless there are so few tiles that half of the SMs would have none.
+/// or × 128 (few_16), 96 × 256 (some_96), 128 × 128 (many_128) and 256 × 128 (many_256). A decoded fragment serves all
+/// rows of its tile: as many as an expert has, unless there are so few tiles that half of the SMs would have none.
 ///
 /// Of few rows, tiles of 128 columns are for rounds that those of 256 would not fill. They read rows of A twice as
 /// often, which up to 8 rows costs nothing: there they are better in one or two full rounds, too, whose last tiles end
@@ -54,6 +54,9 @@ inline constexpr std::int64_t tma_bytes = 16;
     };
     if (mean > 128 && tiles(256, 128) > processors / 2) {
         return Tiling::many_256;
+    }
+    if (mean > 32 && mean <= 96 && tiles(96, 256) > processors / 2) {
+        return Tiling::some_96;
     }
     if (mean > 32 && tiles(128, 128) > processors / 2) {
         return Tiling::many_128;

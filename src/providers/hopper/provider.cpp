@@ -20,7 +20,8 @@ namespace {
 
 using hopper::Tiling;
 
-constexpr std::array<std::string_view, hopper::tiling_count> tiling_names{"few_16", "few_64", "many_256", "many_128"};
+constexpr std::array<std::string_view, hopper::tiling_count> tiling_names{"few_16", "few_64", "some_96", "many_256",
+                                                                          "many_128"};
 
 bool is_hopper(int device) {
     int major = 0;

@@ -61,7 +61,7 @@ GpuProvider gpu_provider(const std::string& name) {
 
 std::vector<std::string> gpu_provider_names() {
     // Small problems, as tests have, would meet few_64 only.
-    return {"cuda", "hopper", "hopper/few_16", "hopper/few_64", "hopper/many_128", "hopper/many_256"};
+    return {"cuda", "hopper", "hopper/few_16", "hopper/few_64", "hopper/some_96", "hopper/many_128", "hopper/many_256"};
 }
 
 std::vector<std::string> all_gpu_provider_names() {

@@ -34,7 +34,10 @@ TEST(HopperChoice, MoreRowsNeverTakeSmallerTiles) {
 
 TEST(HopperChoice, MoreRowsNeverTakeSmallerTilesOfDecodedWeights) {
     const auto rows_of = [](Tiling tiling) {
-        return tiling == Tiling::many_128 ? 128 : tiling == Tiling::many_256 ? 256 : 32;
+        return tiling == Tiling::some_96    ? 96
+               : tiling == Tiling::many_128 ? 128
+               : tiling == Tiling::many_256 ? 256
+                                            : 32;
     };
     for (const std::int64_t experts : {1, 8, 16, 128, 384}) {
         for (const std::int64_t columns : {1, 768, 4096, 14336}) {
@@ -49,6 +52,10 @@ TEST(HopperChoice, MoreRowsNeverTakeSmallerTilesOfDecodedWeights) {
     }
     EXPECT_EQ(choose_decoded_tiling(32 * 16, 16, 2048, 132), Tiling::few_64);
     EXPECT_EQ(choose_decoded_tiling(128 * 16, 16, 2048, 132), Tiling::many_128);
+    EXPECT_EQ(choose_decoded_tiling(97 * 16, 16, 2048, 132), Tiling::many_128);
+    EXPECT_EQ(choose_decoded_tiling(96 * 16, 16, 2048, 132), Tiling::some_96);
+    EXPECT_EQ(choose_decoded_tiling(33 * 16, 16, 2048, 132), Tiling::some_96);
+    EXPECT_EQ(choose_decoded_tiling(85 * 4, 4, 4096, 132), Tiling::many_128);  // 64 tiles, or 128
     EXPECT_EQ(choose_decoded_tiling(512 * 16, 16, 2048, 132), Tiling::many_256);
     EXPECT_EQ(choose_decoded_tiling(256, 1, 4096, 132), Tiling::few_64);  // 32 and 64 tiles of the larger ones
 }
@@ -114,7 +121,7 @@ TEST(HopperChoice, WeightsAreAskedForWhereTheFirstTileCanBeTold) {
 }
 
 TEST(HopperChoice, TheNearestKernelThatIsMade) {
-    const std::array<bool, tiling_count> two{false, true, true, false};
+    const std::array<bool, tiling_count> two{false, true, false, true, false};
     EXPECT_EQ(nearest_tiling(Tiling::few_16, two), Tiling::few_64);
     EXPECT_EQ(nearest_tiling(Tiling::few_64, two), Tiling::few_64);
     EXPECT_EQ(nearest_tiling(Tiling::many_256, two), Tiling::many_256);

@@ -31,6 +31,15 @@ struct DecodedFewTiles : DecodedFew<weights> {
     static constexpr DecodedShape shape{4, 32, 8, 32, 0, 0, 4, 2, 128, false};
     static constexpr DecodedSmem smem = DecodedFewTiles::smem_of(shape);
 };
+/// Four consumers, whose sums of 96 rows leave registers for them: two warps a scheduler would leave it idle, which
+/// waits for decoding.
+template <WeightFormat weights>
+struct Decoded96 : DecodedKind<weights> {
+    static constexpr int least_tokens = 32;
+    static constexpr int tokens_step = 32;
+    static constexpr DecodedShape shape{4, 96, 32, 96, 1, 0, 1, 1, 128, false};
+    static constexpr DecodedSmem smem = Decoded96::smem_of(shape);
+};
 template <WeightFormat weights>
 struct DecodedSome : DecodedKind<weights> {
     static constexpr int least_tokens = 32;
@@ -60,9 +69,10 @@ template <class Kind>
 
 template <WeightFormat format>
 [[nodiscard]] KernelSet decoded_set() {
-    return {
-        decoded_kernel<DecodedFewTiles<format>>("decoded_32x128"), decoded_kernel<DecodedFew<format>>("decoded_32x256"),
-        decoded_kernel<DecodedMany<format>>("decoded_256x128"), decoded_kernel<DecodedSome<format>>("decoded_128x128")};
+    return {decoded_kernel<DecodedFewTiles<format>>("decoded_32x128"),
+            decoded_kernel<DecodedFew<format>>("decoded_32x256"), decoded_kernel<Decoded96<format>>("decoded_96x256"),
+            decoded_kernel<DecodedMany<format>>("decoded_256x128"),
+            decoded_kernel<DecodedSome<format>>("decoded_128x128")};
 }
 
 }  // namespace moegemm::hopper

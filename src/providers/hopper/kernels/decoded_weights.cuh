@@ -40,7 +40,7 @@ namespace moegemm::hopper {
 
 struct DecodedShape {
     int consumers;  ///< warpgroups, 64 rows of W each
-    int tokens;     ///< rows of A in a tile at most: 32, 128 or 256
+    int tokens;     ///< rows of A in a tile at most: 32, 96, 128 or 256
     int small_box;  ///< rows of A that one copy brings to tiles of up to so many rows
     int large_box;  ///< and to larger ones
     int y_buffers;  ///< of each consumer; none: y is written from registers
@@ -52,11 +52,12 @@ struct DecodedShape {
 
     [[nodiscard]] constexpr int row_blocks() const { return consumers / splits; }
     [[nodiscard]] constexpr int own_depths() const { return depths / splits; }
-    [[nodiscard]] constexpr bool many() const { return tokens > 64; }
     [[nodiscard]] constexpr int threads() const { return (consumers + 1) * warpgroup; }
+    /// Whether the kernel of rebased operands, whose tiles have as many rows, may have stored some rows (Route).
+    [[nodiscard]] constexpr bool takes_a_route() const { return tokens == 256; }
     /// Registers of a thread: the launch's go to the consumers as far as they can.
-    [[nodiscard]] constexpr int producer_registers() const { return widens ? 88 : many() ? 40 : 32; }
-    [[nodiscard]] constexpr int consumer_registers() const { return widens ? 208 : many() ? 232 : 112; }
+    [[nodiscard]] constexpr int producer_registers() const { return widens ? 88 : consumers == 2 ? 40 : 32; }
+    [[nodiscard]] constexpr int consumer_registers() const { return widens ? 208 : consumers == 2 ? 232 : 112; }
     [[nodiscard]] constexpr TileShape tile() const { return {tokens, row_blocks() * wgmma_rows, part, group}; }
 };
 
@@ -99,6 +100,8 @@ struct DecodedSmem {
 
 /// One thread's factors of the two columns of y that it has, powers of two, or NaN, and the expert's alpha; and which
 /// rows are this kernel's to store.
+/// \tparam some whether that may be some of them
+template <bool some>
 class OwnFactors {
 public:
     __device__ __forceinline__ OwnFactors(const Call& call, const PackedWeights& packed, const Route& route,
@@ -114,9 +117,9 @@ public:
     }
     /// Whether this kernel stores the tile's row `at`, one that the tile has.
     [[nodiscard]] __device__ __forceinline__ bool stores(int at) const {
-        return !some_rows_ || __ldg(tokens_ + at) < 0.0F;
+        return !some_rows() || __ldg(tokens_ + at) < 0.0F;
     }
-    [[nodiscard]] __device__ __forceinline__ bool some_rows() const { return some_rows_; }
+    [[nodiscard]] __device__ __forceinline__ bool some_rows() const { return some && some_rows_; }
     /// \param which of the thread's two columns
     [[nodiscard]] __device__ __forceinline__ float apply(float sum, int which) const {
         return sum * of_column_[which] * alpha_;
@@ -130,8 +133,8 @@ private:
 };
 
 /// Stores accumulators whose rows are 64 columns of y from `column` on, straight from registers.
-template <int tokens>
-__device__ __forceinline__ void store_from_registers(const Call& call, const OwnFactors& factors,
+template <int tokens, class Factors>
+__device__ __forceinline__ void store_from_registers(const Call& call, const Factors& factors,
                                                      const float (&sums)[tokens / 2], const Tile& tile, int column,
                                                      int thread) {
     const int own_column = column + accumulator_row(thread, 0);
@@ -157,8 +160,8 @@ __device__ __forceinline__ void store_from_registers(const Call& call, const Own
 /// \param buffers  of this warpgroup: `count` of SmemPlan::y_buffer_bytes
 /// \param next     the buffer that comes next
 /// \param barrier  number of a barrier of this warpgroup alone
-template <int tokens, int count>
-__device__ __forceinline__ void store_by_buffers(const Call& call, const CUtensorMap* y_map, const OwnFactors& factors,
+template <int tokens, int count, class Factors>
+__device__ __forceinline__ void store_by_buffers(const Call& call, const CUtensorMap* y_map, const Factors& factors,
                                                  const float (&sums)[tokens / 2], const Tile& tile, int column,
                                                  ptx::SharedAddress buffers, int& next, int barrier, int thread) {
 #pragma unroll
@@ -258,7 +261,7 @@ __global__ void __launch_bounds__(Kind::shape.threads(), 1)
     const RingBarriers<stages> ring{shared + plan.barrier_offset()};
     const TileQueue<stages> queue{shared + plan.tile_offset()};
     bool some_rows = false;
-    if (route.rows_differ != nullptr) {
+    if (shape.takes_a_route() && route.rows_differ != nullptr) {
         ptx::wait_for_kernel_before();
         some_rows = __ldcg(packed.not_rebasable) == 0;
         if (some_rows && __ldcg(route.rows_differ) == 0) {
@@ -369,7 +372,6 @@ __global__ void __launch_bounds__(Kind::shape.threads(), 1)
         const int first_depth = role % shape.splits * own_depths;  // of a stage's
         const ptx::SharedAddress own_block =
             shared + plan.w_offset() + row_block * block_bytes + first_depth * plan.depth_bytes();
-        const ptx::SharedAddress buffers = shared + plan.y_offset() + role * shape.y_buffers * SmemPlan::y_buffer_bytes;
         int next_buffer = 0;
         bool adds = role % shape.splits != 0;
         const auto release = [&](int stage) {
@@ -463,7 +465,7 @@ __global__ void __launch_bounds__(Kind::shape.threads(), 1)
         // A tile of at most `tokens` rows, from the ring to y.
         const auto do_tile = [&]<int tokens>(std::integral_constant<int, tokens>) {
             const int column = tile.column + row_block * wgmma_rows;
-            const OwnFactors factors(call, packed, route, some_rows, tile, column, thread);
+            const OwnFactors<shape.takes_a_route()> factors(call, packed, route, some_rows, tile, column, thread);
             float sums[tokens / 2];
 #pragma unroll
             for (float& sum : sums) {
@@ -493,9 +495,13 @@ __global__ void __launch_bounds__(Kind::shape.threads(), 1)
                 ptx::named_barrier_arrive(read, 2 * warpgroup);
             }
             int storing = thread;
-            asm volatile("" : "+r"(storing));  // addresses are made here, not kept in registers from tile to tile
+            int storing_role = role;
+            // Addresses are made here, not kept in registers from tile to tile.
+            asm volatile("" : "+r"(storing), "+r"(storing_role));
             if constexpr (Kind::shape.y_buffers > 0) {
                 if (call.y_map) {
+                    const ptx::SharedAddress buffers =
+                        shared + plan.y_offset() + storing_role * shape.y_buffers * SmemPlan::y_buffer_bytes;
                     store_by_buffers<tokens, Kind::shape.y_buffers>(call, &maps.y, factors, sums, tile, column, buffers,
                                                                     next_buffer, 1 + role, storing);
                     return;

@@ -15,10 +15,11 @@ namespace moegemm::hopper {
 enum class Tiling : std::uint8_t {
     few_16,    ///< up to 16 rows of A × 64 rows of W, two CTAs an SM
     few_64,    ///< up to 64 rows of A × 128 rows of W
+    some_96,   ///< up to 96 × 256, of weights that are decoded
     many_256,  ///< 128 × 256
     many_128   ///< 128 × 128
 };
-inline constexpr int tiling_count = 4;
+inline constexpr int tiling_count = 5;
 
 /// One kernel.
 struct Kernel {

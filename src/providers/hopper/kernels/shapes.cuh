@@ -59,14 +59,15 @@ struct Many256 {
 /// Every shape.
 template <class E>
 [[nodiscard]] KernelSet all_shapes() {
-    return {few_rows_kernel<E, Few16>("few_rows_16x64"), few_rows_kernel<E, Few64>("few_rows_64x128"),
+    return {few_rows_kernel<E, Few16>("few_rows_16x64"), few_rows_kernel<E, Few64>("few_rows_64x128"), Kernel{},
             many_rows_kernel<E, Many256>("many_rows_128x256"), many_rows_kernel<E, Many128>("many_rows_128x128")};
 }
 
 /// One shape for few rows and one for many: for elements that are seldom met.
 template <class E>
 [[nodiscard]] KernelSet two_shapes() {
-    return {Kernel{}, few_rows_kernel<E, Few64>("few_rows_64x128"), many_rows_kernel<E, Many256>("many_rows_128x256")};
+    return {Kernel{}, few_rows_kernel<E, Few64>("few_rows_64x128"), Kernel{},
+            many_rows_kernel<E, Many256>("many_rows_128x256")};
 }
 
 }  // namespace moegemm::hopper
