@@ -94,6 +94,15 @@ public:
     [[nodiscard]] __m512i line() const {
         return e2m1_pair<I>(codes_);
     }
+    /// What even_of() and odd_of() of the line are.
+    template <std::size_t I>
+    [[nodiscard]] __m512 even() const {
+        return e2m1_number<I>(codes_);
+    }
+    template <std::size_t I>
+    [[nodiscard]] __m512 odd() const {
+        return e2m1_number<4 + I>(codes_);
+    }
 
 private:
     __m512i codes_;

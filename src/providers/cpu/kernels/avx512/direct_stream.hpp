@@ -1,10 +1,11 @@
 /// \file
 /// Few rows: weights are multiplied out of the registers that they are decoded in, and kept in lines for rows that find
-/// no room in the registers beside these. `S` as of bf16_dot.hpp, with weights_of(line), weights_of(line,
-/// scale), keep(at, weights), to a line of w_bytes, AsPacked, the same for lines as packed, and prefetch_near, into the
-/// first-level cache. Internal linkage: see kernel_family.hpp.
+/// no room in the registers beside these. `S` as of bf16_dot.hpp, with weights_of(line), scaled<I>(codes,
+/// scale), decodes_e2m1_to_f32, keep(at, weights), to a line of w_bytes, AsPacked, the same for lines as packed, and
+/// prefetch_near, into the first-level cache. Internal linkage: see kernel_family.hpp.
 #pragma once
 
+#include <type_traits>
 #include <utility>
 
 #include "providers/cpu/kernels/avx512/bf16_decode.hpp"
@@ -24,20 +25,34 @@ inline constexpr std::int64_t most_rows_of_four_panels = 4;
 template <class S>
 inline constexpr std::int64_t kept_block_bytes = k_block / 2 * S::w_bytes;
 
+/// The scales of a line's columns: numbers where decoding is to f32, also of e2m1 by ue8m0, else LineScale.
+template <GroupScale G>
+struct NumberScale {
+    explicit NumberScale(const std::uint8_t* scales) : scale(scales_of<G>(scales)) {}
+    __m512 scale;
+};
+template <class S, Element E, GroupScale G>
+using DirectScale = std::conditional_t<S::decodes_e2m1_to_f32 && E == Element::e2m1, NumberScale<G>, LineScale<E, G>>;
+
+/// Line `I` of bf16 of a line's codes, scaled.
+template <class S, std::size_t I, Codes C, Element E, class Scale>
+inline typename S::W weights(const LineCodes<E, C>& codes, const Scale& scale) {
+    if constexpr (requires { scale.scale; }) {
+        return S::template scaled<I>(codes, scale.scale);
+    } else {
+        return S::weights_of(scale.template times<C>(codes.template line<I>()));
+    }
+}
+
 /// Line `I` of bf16 of each panel's codes times `Rows` rows, which panels share.
 /// \param[out] kept the first panel's line; null: none is kept
-template <class S, std::size_t I, Codes C, Element E, GroupScale G, std::size_t Rows, std::size_t Panels>
-inline void add_line(const std::uint8_t* a, const LineCodes<E, C> (&codes)[Panels],
-                     const LineScale<E, G> (&scales)[Panels], typename S::F (&sums)[Rows][Panels], std::uint8_t* kept) {
+template <class S, std::size_t I, Codes C, Element E, class Scale, std::size_t Rows, std::size_t Panels>
+inline void add_line(const std::uint8_t* a, const LineCodes<E, C> (&codes)[Panels], const Scale (&scales)[Panels],
+                     typename S::F (&sums)[Rows][Panels], std::uint8_t* kept) {
     typename S::W lines[Panels];
 #pragma GCC unroll 4
     for (std::size_t p = 0; p < Panels; ++p) {
-        const __m512i line = codes[p].template line<I>();
-        if constexpr (G == GroupScale::ue4m3) {
-            lines[p] = S::weights_of(line, scales[p].scale);
-        } else {
-            lines[p] = S::weights_of(scales[p].template times<C>(line));
-        }
+        lines[p] = weights<S, I, C>(codes[p], scales[p]);
         if (kept != nullptr) {
             S::keep(kept + static_cast<std::int64_t>(p) * kept_block_bytes<S>, lines[p]);
         }
@@ -52,10 +67,10 @@ inline void add_line(const std::uint8_t* a, const LineCodes<E, C> (&codes)[Panel
         }
     }
 }
-template <class S, Codes C, Element E, GroupScale G, std::size_t Rows, std::size_t Panels, std::size_t... P,
+template <class S, Codes C, Element E, class Scale, std::size_t Rows, std::size_t Panels, std::size_t... P,
           std::size_t... I>
 inline void add_lines(const std::uint8_t* a, const std::uint8_t* elements, std::int64_t stride,
-                      const LineScale<E, G> (&scales)[Panels], typename S::F (&sums)[Rows][Panels], std::uint8_t* kept,
+                      const Scale (&scales)[Panels], typename S::F (&sums)[Rows][Panels], std::uint8_t* kept,
                       std::index_sequence<P...> /*panels*/, std::index_sequence<I...> /*lines of bf16*/) {
     const LineCodes<E, C> codes[Panels] = {LineCodes<E, C>(elements + static_cast<std::int64_t>(P) * stride)...};
     (add_line<S, I>(a, codes, scales, sums,
@@ -83,18 +98,18 @@ void direct_rows(const std::uint8_t* a, const PanelGroup& weights, std::int64_t 
         }
     }
     for (std::int64_t begin = 0; begin < k_block; begin += group) {
-        const LineScale<E, G> scales[count] = {LineScale<E, G>(
+        const DirectScale<S, E, G> scales[count] = {DirectScale<S, E, G>(
             weights.scales + static_cast<std::int64_t>(P) * weights.stride + begin / group * panel_columns)...};
         for (std::int64_t k = begin; k < begin + group; k += line_depth) {
             const std::uint8_t* at = weights.elements + k / line_depth * line_bytes;
             (S::prefetch_near(at + static_cast<std::int64_t>(P) * weights.stride + ahead), ...);
             std::uint8_t* keep = Keeps ? kept + k / 2 * S::w_bytes : nullptr;
             if ((are_normal<E>(at + static_cast<std::int64_t>(P) * weights.stride) && ...)) {
-                add_lines<S, Codes::of_normal_numbers, E, G>(a + k * S::a_bytes, at, weights.stride, scales, sums, keep,
-                                                             panels, Bf16Lines<E>{});
+                add_lines<S, Codes::of_normal_numbers, E>(a + k * S::a_bytes, at, weights.stride, scales, sums, keep,
+                                                          panels, Bf16Lines<E>{});
             } else {
-                add_lines<S, Codes::any, E, G>(a + k * S::a_bytes, at, weights.stride, scales, sums, keep, panels,
-                                               Bf16Lines<E>{});
+                add_lines<S, Codes::any, E>(a + k * S::a_bytes, at, weights.stride, scales, sums, keep, panels,
+                                            Bf16Lines<E>{});
             }
         }
     }

@@ -21,6 +21,7 @@ struct Avx512Bf16 {
     using P = __m512i;
     using W = __m512i;
     static constexpr std::int64_t a_bytes = 2;
+    static constexpr bool decodes_e2m1_to_f32 = false;
     static constexpr std::int64_t w_bytes = line_bytes;
 
     static F zero() { return _mm512_setzero_ps(); }
@@ -31,7 +32,10 @@ struct Avx512Bf16 {
     static F fma(F a, F b, F c) { return _mm512_fmadd_ps(a, b, c); }
     static W load_weights(const std::uint8_t* at) { return _mm512_loadu_si512(at); }
     static W weights_of(__m512i line) { return line; }
-    static W weights_of(__m512i line, F scale) { return scale_pairs(line, scale); }
+    template <std::size_t I, class Codes>
+    static W scaled(const Codes& codes, F scale) {
+        return scale_pairs(codes.template line<I>(), scale);
+    }
     static void keep(std::uint8_t* at, W weights) { _mm512_storeu_si512(at, weights); }
     static P broadcast_pair(const std::uint8_t* at) {
         int pair = 0;

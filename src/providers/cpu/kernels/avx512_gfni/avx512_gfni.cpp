@@ -18,6 +18,7 @@ namespace {
 struct PackedWeights {
     static constexpr std::size_t rows = 12;
     static constexpr std::int64_t a_bytes = 4;
+    static constexpr bool decodes_e2m1_to_f32 = true;
     static constexpr std::int64_t w_bytes = line_bytes;
     using F = __m512;
     struct P {
@@ -33,7 +34,10 @@ struct PackedWeights {
     static F mul(F a, F b) { return _mm512_mul_ps(a, b); }
     static F fma(F a, F b, F c) { return _mm512_fmadd_ps(a, b, c); }
     static W weights_of(__m512i line) { return {even_of(line), odd_of(line)}; }
-    static W weights_of(__m512i line, F scale) { return {mul(even_of(line), scale), mul(odd_of(line), scale)}; }
+    template <std::size_t I, class Codes>
+    static W scaled(const Codes& codes, F scale) {
+        return {mul(codes.template even<I>(), scale), mul(codes.template odd<I>(), scale)};
+    }
     static W load_weights(const std::uint8_t* at) { return weights_of(_mm512_loadu_si512(at)); }
     static P broadcast_pair(const std::uint8_t* at) {
         float pair[2];
