@@ -242,7 +242,7 @@ def cpu_times(name):
 
 
 TABLES = {
-    "cpu_floors": lambda: cpu_floors("cpu-avx512-vnni.jsonl"),
+    "cpu_gfni_floors": lambda: cpu_floors("cpu-avx512-gfni.jsonl"),
     "cpu_avx2_floors": lambda: cpu_floors("cpu-avx2.jsonl"),
     "cpu_bf16_floors": lambda: cpu_floors("cpu-avx512-bf16.jsonl"),
     "cpu_amx_floors": lambda: cpu_floors("cpu-amx.jsonl"),
