@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 #include <random>
+#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -297,7 +298,9 @@ TEST_F(CpuTileDecoders, LinesAreRefusedWhereAScaleIsNotOfTiles) {
             made_formats.emplace_back(made, format);
         }
     }
-    for (const auto& [made, format] : made_formats) {
+    for (const auto& pair : made_formats) {
+        const TileDecoders& made = pair.first;
+        const WeightFormat format = pair.second;
         const std::vector<std::uint8_t> elements(static_cast<std::size_t>(k_block * panel_columns));
         std::vector<std::uint8_t> lines(static_cast<std::size_t>(k_block * panel_columns * made.number_bytes));
         for (const std::int64_t depth : {std::int64_t{32}, std::int64_t{96}, k_block}) {
@@ -353,7 +356,7 @@ void expect_every_row(const TileDecoders& made) {
                 scales.push_back(std::ldexp(1.0F, static_cast<int>((round + 3 * g) % 101) - 50));
             }
             const std::int64_t stride = round % 2 == 0 ? 32 : 512;
-            std::vector<std::uint8_t> out(static_cast<std::size_t>(4 * 512 * made.number_bytes), 0xEE);
+            std::vector<std::uint8_t> out(static_cast<std::size_t>(std::int64_t{4} * 512 * made.number_bytes), 0xEE);
             made.decoders->row[static_cast<std::size_t>(element)](bytes.data(), length,
                                                                   scaled ? scales.data() : nullptr, group_shift, order,
                                                                   stride * made.number_bytes, out.data());
