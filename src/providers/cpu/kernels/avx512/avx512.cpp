@@ -66,12 +66,6 @@ struct Avx512 {
     }
     static __m128i load_16(const std::uint8_t* at) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(at)); }
 
-    /// The sixteen numbers of e2m1, by code.
-    static F e2m1_table() {
-        return _mm512_setr_ps(0.0F, 0.5F, 1.0F, 1.5F, 2.0F, 3.0F, 4.0F, 6.0F, -0.0F, -0.5F, -1.0F, -1.5F, -2.0F, -3.0F,
-                              -4.0F, -6.0F);
-    }
-
     template <Element E>
     static void decode_row(const std::uint8_t* at, F (&out)[4]) {
         if constexpr (E == Element::bf16) {
@@ -100,11 +94,10 @@ struct Avx512 {
             }
         } else {
             for (int v = 0; v < 4; ++v) {
-                // A quadword a byte: its low half ends in the low nibble, its high half in the high one. vpermps looks
-                // at the last four bits only.
+                // A quadword a byte: its low half ends in the low nibble, its high half in the high one.
                 const __m512i bytes =
                     _mm512_cvtepu8_epi64(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(at + 8 * v)));
-                out[v] = _mm512_permutexvar_ps(_mm512_or_si512(bytes, _mm512_slli_epi64(bytes, 28)), e2m1_table());
+                out[v] = e2m1_numbers(_mm512_or_si512(bytes, _mm512_slli_epi64(bytes, 28)));
             }
         }
     }

@@ -76,12 +76,16 @@ inline __m512i e2m1_pair(__m512i codes) {
     const __m512i table = _mm512_or_si512(positive, sign);
     return _mm512_permutexvar_epi16(I == 0 ? codes : _mm512_srli_epi16(codes, 4 * I), table);
 }
-/// Of a line of e2m1 k = I as f32. The look-up takes the last four bits of each lane.
-template <std::size_t I>
-inline __m512 e2m1_number(__m512i codes) {
+/// The numbers of e2m1 whose codes are the last four bits of each lane.
+inline __m512 e2m1_numbers(__m512i codes) {
     const __m512 table = _mm512_setr_ps(0.0F, 0.5F, 1.0F, 1.5F, 2.0F, 3.0F, 4.0F, 6.0F, -0.0F, -0.5F, -1.0F, -1.5F,
                                         -2.0F, -3.0F, -4.0F, -6.0F);
-    return _mm512_permutexvar_ps(I == 0 ? codes : _mm512_srli_epi32(codes, 4 * I), table);
+    return _mm512_permutexvar_ps(codes, table);
+}
+/// Of a line of e2m1 k = I as f32.
+template <std::size_t I>
+inline __m512 e2m1_number(__m512i codes) {
+    return e2m1_numbers(I == 0 ? codes : _mm512_srli_epi32(codes, 4 * I));
 }
 inline void e2m1_pairs(__m512i codes, __m512i (&out)[4]) {
     out[0] = e2m1_pair<0>(codes);

@@ -14,6 +14,20 @@
 namespace moegemm::cpu {
 namespace {
 
+/// What every `S` here has: 12 rows by two vectors, as for f32.
+struct DirectVectors {
+    static constexpr std::size_t rows = 12;
+    using F = __m512;
+    static F zero() { return _mm512_setzero_ps(); }
+    static F load(const float* at) { return _mm512_loadu_ps(at); }
+    static void store(float* at, F value) { _mm512_storeu_ps(at, value); }
+    static F broadcast(float value) { return _mm512_set1_ps(value); }
+    static F mul(F a, F b) { return _mm512_mul_ps(a, b); }
+    static F fma(F a, F b, F c) { return _mm512_fmadd_ps(a, b, c); }
+    static void prefetch(const std::uint8_t* at) { _mm_prefetch(reinterpret_cast<const char*>(at), _MM_HINT_T1); }
+    static void prefetch_near(const std::uint8_t* at) { _mm_prefetch(reinterpret_cast<const char*>(at), _MM_HINT_T0); }
+};
+
 /// More rows' sums of two panels leave no registers to decode in.
 inline constexpr std::int64_t most_direct_rows = 8;
 /// Of more rows, so many at least are multiplied like that.
@@ -226,6 +240,33 @@ template <class S>
 std::int64_t bf16_scaled_stream(const StreamCall& call) {
     return call.format == WeightFormat::e4m3 ? direct_stream<S, Element::e4m3, GroupScale::none, true>(call)
                                              : direct_stream<S, Element::e5m2, GroupScale::none, true>(call);
+}
+
+inline void do_nothing() {}
+
+/// The table of kernels over `S`.
+/// \param unit, deep_blocks, resident_bytes MatrixKernels's
+template <class S>
+constexpr MatrixKernels make_direct_kernels(const char* unit, std::int64_t deep_blocks, std::int64_t resident_bytes) {
+    constexpr std::int64_t rows_of_task = 256;
+    return {unit,
+            false,
+            S::w_bytes,
+            deep_blocks,
+            S::a_bytes,
+            {},
+            0,
+            matrix_tile,
+            rows_of_task,
+            resident_bytes,
+            do_nothing,
+            do_nothing,
+            nullptr,
+            dot_sums<S, false>,
+            dot_sums<S, true>,
+            nullptr,
+            bf16_stream<S>,
+            bf16_scaled_stream<S>};
 }
 
 }  // namespace

@@ -15,24 +15,16 @@
 namespace moegemm::cpu {
 namespace {
 
-struct PackedWeights {
-    static constexpr std::size_t rows = 12;
+struct PackedWeights : DirectVectors {
     static constexpr std::int64_t a_bytes = 4;
     static constexpr bool decodes_e2m1_to_f32 = true;
     static constexpr std::int64_t w_bytes = line_bytes;
-    using F = __m512;
     struct P {
         F even;
         F odd;
     };
     using W = P;
 
-    static F zero() { return _mm512_setzero_ps(); }
-    static F load(const float* at) { return _mm512_loadu_ps(at); }
-    static void store(float* at, F value) { _mm512_storeu_ps(at, value); }
-    static F broadcast(float value) { return _mm512_set1_ps(value); }
-    static F mul(F a, F b) { return _mm512_mul_ps(a, b); }
-    static F fma(F a, F b, F c) { return _mm512_fmadd_ps(a, b, c); }
     static W weights_of(__m512i line) { return {even_of(line), odd_of(line)}; }
     template <std::size_t I, class Codes>
     static W scaled(const Codes& codes, F scale) {
@@ -45,8 +37,6 @@ struct PackedWeights {
         return {broadcast(pair[0]), broadcast(pair[1])};
     }
     static F dot(F sums, const P& a, const W& w) { return fma(a.odd, w.odd, fma(a.even, w.even, sums)); }
-    static void prefetch(const std::uint8_t* at) { _mm_prefetch(reinterpret_cast<const char*>(at), _MM_HINT_T1); }
-    static void prefetch_near(const std::uint8_t* at) { _mm_prefetch(reinterpret_cast<const char*>(at), _MM_HINT_T0); }
 };
 
 struct Avx512Gfni : PackedWeights {
@@ -63,33 +53,11 @@ struct Avx512Gfni : PackedWeights {
     }
 };
 
-// 16 KiB of two panels of W stay in a first-level cache beside A.
-constexpr std::int64_t deep_blocks = 1;
-// Of a second-level cache of 1.25 MiB.
-constexpr std::int64_t rows_of_task = 256;
-constexpr std::int64_t resident_bytes = std::int64_t{512} << 10;
-
-void do_nothing() {}
+constexpr std::int64_t deep_blocks = 1;  // 16 KiB of two panels of W stay in a first-level cache beside A
+constexpr std::int64_t resident_bytes = std::int64_t{512} << 10;  // of a second-level cache of 1.25 MiB
 
 }  // namespace
 
-constinit const MatrixKernels avx512_gfni_kernels{"fma",
-                                                  false,
-                                                  Avx512Gfni::w_bytes,
-                                                  deep_blocks,
-                                                  Avx512Gfni::a_bytes,
-                                                  {},
-                                                  0,
-                                                  matrix_tile,
-                                                  rows_of_task,
-                                                  resident_bytes,
-                                                  do_nothing,
-                                                  do_nothing,
-                                                  nullptr,
-                                                  dot_sums<Avx512Gfni, false>,
-                                                  dot_sums<Avx512Gfni, true>,
-                                                  nullptr,
-                                                  bf16_stream<Avx512Gfni>,
-                                                  bf16_scaled_stream<Avx512Gfni>};
+constinit const MatrixKernels avx512_gfni_kernels = make_direct_kernels<Avx512Gfni>("fma", deep_blocks, resident_bytes);
 
 }  // namespace moegemm::cpu
